@@ -1,0 +1,98 @@
+//! `aiida:hpc/configuration`.
+
+use super::bindings::aiida::hpc::types::Error;
+use super::bindings::exports::aiida::hpc::configuration as wit;
+use super::{Plugin, platform, run};
+use crate::firecrest::v2::models::{FileSystem, ServiceHealth, System};
+use crate::options::{DESCRIPTIONS, Description, OptionKind};
+use crate::session::{Session, limits_of};
+
+impl wit::Guest for Plugin {
+    fn describe() -> wit::PluginInfo {
+        wit::PluginInfo {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: env!("CARGO_PKG_DESCRIPTION").to_owned(),
+        }
+    }
+
+    fn options() -> Vec<wit::OptionDescription> {
+        DESCRIPTIONS.iter().map(Into::into).collect()
+    }
+
+    fn check(values: wit::OptionValues) -> Result<wit::ServerInfo, Error> {
+        let checked = run(async {
+            let session = Session::open(platform(), &values, None).await?;
+            let user = session.whoami().await?;
+            Ok::<_, crate::error::Error>((session, user))
+        });
+        let (session, user) = checked?;
+        Ok(wit::ServerInfo {
+            product: "FirecREST".to_owned(),
+            version: session.version,
+            systems: session.systems.into_iter().map(Into::into).collect(),
+            user: user.into(),
+        })
+    }
+}
+
+impl From<&Description> for wit::OptionDescription {
+    fn from(option: &Description) -> Self {
+        Self {
+            name: option.name.to_owned(),
+            kind: match option.kind {
+                OptionKind::Text => wit::OptionKind::Text,
+                OptionKind::Secret => wit::OptionKind::Secret,
+                OptionKind::Integer => wit::OptionKind::Integer,
+                OptionKind::Number => wit::OptionKind::Number,
+                OptionKind::Flag => wit::OptionKind::Flag,
+            },
+            prompt: option.prompt.to_owned(),
+            help: option.help.to_owned(),
+            default: option.default.map(str::to_owned),
+            required: option.required,
+        }
+    }
+}
+
+impl From<System> for wit::SystemInfo {
+    fn from(system: System) -> Self {
+        let (upload_limit, download_limit) = limits_of(&system);
+        let transfer = system.data_operation.data_transfer;
+        Self {
+            name: system.name,
+            scheduler: system.scheduler.kind,
+            scheduler_version: system.scheduler.version,
+            services: system.services_health.into_iter().map(Into::into).collect(),
+            file_systems: system.file_systems.into_iter().map(Into::into).collect(),
+            upload_limit,
+            download_limit,
+            part_size: transfer
+                .as_ref()
+                .and_then(|t| t.multipart.as_ref())
+                .and_then(|m| m.max_part_size),
+            transfer_method: transfer.and_then(|t| t.service_type),
+        }
+    }
+}
+
+impl From<ServiceHealth> for wit::ServiceHealth {
+    fn from(health: ServiceHealth) -> Self {
+        Self {
+            kind: health.service_type,
+            path: health.path,
+            healthy: health.healthy,
+            message: health.message,
+        }
+    }
+}
+
+impl From<FileSystem> for wit::FileSystem {
+    fn from(system: FileSystem) -> Self {
+        Self {
+            path: system.path,
+            kind: system.data_type,
+            default_work_directory: system.default_work_dir,
+        }
+    }
+}

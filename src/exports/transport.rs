@@ -1,0 +1,233 @@
+//! `aiida:hpc/transport`.
+
+use wasip2::io::streams::{InputStream, OutputStream};
+
+use super::bindings::aiida::hpc::types::{Error, FileKind};
+use super::bindings::exports::aiida::hpc::configuration::{Identity, OptionValues};
+use super::bindings::exports::aiida::hpc::transport as wit;
+use super::{Plugin, local, platform, progress, run};
+use crate::error::Error as Failure;
+use crate::firecrest::v2::listing::{self, FileKind as Kind};
+use crate::firecrest::v2::models::Stat;
+use crate::session::Session;
+use crate::transport::inspect::ListOptions;
+use crate::transport::{Overwrite, Summary, TransferOptions, Verification};
+
+impl wit::Guest for Plugin {
+    type Session = Session;
+}
+
+fn unsupported<T>(operation: &str) -> Result<T, Error> {
+    Err(Failure::unsupported(operation).into())
+}
+
+impl wit::GuestSession for Session {
+    fn open(values: OptionValues, state: Option<Vec<u8>>) -> Result<wit::Session, Error> {
+        Ok(wit::Session::new(run(Session::open(
+            platform(),
+            &values,
+            state.as_deref(),
+        ))?))
+    }
+
+    fn state(&self) -> Vec<u8> {
+        self.state()
+    }
+
+    fn whoami(&self) -> Result<Identity, Error> {
+        Ok(run(self.whoami())?.into())
+    }
+
+    fn stat(&self, path: String) -> Result<wit::FileStat, Error> {
+        Ok(run(self.stat(&path))?.into())
+    }
+
+    fn lstat(&self, path: String) -> Result<wit::FileStat, Error> {
+        Ok(run(self.lstat(&path))?.into())
+    }
+
+    fn exists(&self, path: String) -> Result<bool, Error> {
+        Ok(run(self.exists(&path))?)
+    }
+
+    fn list(&self, path: String, options: wit::ListOptions) -> Result<Vec<wit::Entry>, Error> {
+        Ok(run(self.list(&path, &options.into()))?
+            .into_iter()
+            .map(Into::into)
+            .collect())
+    }
+
+    fn glob(&self, _pattern: String) -> Result<Vec<String>, Error> {
+        unsupported("glob")
+    }
+
+    fn mkdir(&self, path: String, parents: bool, exist_ok: bool) -> Result<(), Error> {
+        Ok(run(self.mkdir(&path, parents, exist_ok))?)
+    }
+
+    fn remove(&self, path: String, kind: Option<FileKind>) -> Result<(), Error> {
+        Ok(run(self.remove(&path, kind.map(Into::into)))?)
+    }
+
+    fn remove_tree(&self, path: String) -> Result<(), Error> {
+        Ok(run(self.remove_tree(&path))?)
+    }
+
+    fn rename(&self, _path: String, _new_path: String) -> Result<(), Error> {
+        unsupported("rename")
+    }
+
+    fn copy(&self, _path: String, _target: String, _dereference: bool) -> Result<(), Error> {
+        unsupported("copy")
+    }
+
+    fn symlink(&self, target: String, link: String) -> Result<(), Error> {
+        Ok(run(self.symlink(&target, &link))?)
+    }
+
+    fn read_link(&self, path: String) -> Result<String, Error> {
+        Ok(run(self.read_link(&path))?)
+    }
+
+    fn chmod(&self, path: String, mode: u32) -> Result<(), Error> {
+        Ok(run(self.chmod(&path, mode))?)
+    }
+
+    fn chown(&self, path: String, uid: Option<u32>, gid: Option<u32>) -> Result<(), Error> {
+        Ok(run(self.chown(&path, uid, gid))?)
+    }
+
+    fn checksum(&self, path: String) -> Result<String, Error> {
+        Ok(run(self.checksum(&path))?)
+    }
+
+    fn read(&self, path: String, offset: u64, length: Option<u64>) -> Result<Vec<u8>, Error> {
+        Ok(run(self.read(&path, offset, length))?)
+    }
+
+    fn write(&self, path: String, bytes: Vec<u8>, mode: Option<u32>) -> Result<(), Error> {
+        Ok(run(self.write(&path, bytes, mode))?)
+    }
+
+    fn read_stream(
+        &self,
+        _path: String,
+        _offset: u64,
+        _length: Option<u64>,
+        _into: OutputStream,
+    ) -> Result<u64, Error> {
+        unsupported("read-stream")
+    }
+
+    fn write_stream(&self, _path: String, _from: InputStream, _size: u64, _mode: Option<u32>) -> Result<(), Error> {
+        unsupported("write-stream")
+    }
+
+    fn put(&self, from: String, to: String, options: wit::TransferOptions) -> Result<wit::TransferSummary, Error> {
+        Ok(run(async { self.put(&local(), &from, &to, options.into(), &progress()).await })?.into())
+    }
+
+    fn get(&self, from: String, to: String, options: wit::TransferOptions) -> Result<wit::TransferSummary, Error> {
+        Ok(run(async { self.get(&local(), &from, &to, options.into(), &progress()).await })?.into())
+    }
+
+    fn compress(&self, _sources: Vec<String>, _archive: String, _options: wit::CompressOptions) -> Result<(), Error> {
+        unsupported("compress")
+    }
+
+    fn extract(&self, _archive: String, _target: String, _options: wit::ExtractOptions) -> Result<(), Error> {
+        unsupported("extract")
+    }
+
+    fn copy_to(
+        &self,
+        _path: String,
+        _other: wit::SessionBorrow<'_>,
+        _target: String,
+        _options: wit::TransferOptions,
+    ) -> Result<wit::TransferSummary, Error> {
+        unsupported("copy-to")
+    }
+
+    fn exec(&self, _command: wit::Command) -> Result<wit::CommandOutput, Error> {
+        unsupported("exec")
+    }
+}
+
+impl From<Stat> for wit::FileStat {
+    fn from(stat: Stat) -> Self {
+        Self {
+            kind: Kind::from_mode(stat.mode).into(),
+            mode: stat.mode,
+            size: stat.size,
+            inode: stat.ino,
+            device: stat.dev,
+            links: stat.nlink,
+            uid: stat.uid,
+            gid: stat.gid,
+            accessed: stat.atime,
+            modified: stat.mtime,
+            changed: stat.ctime,
+        }
+    }
+}
+
+impl From<listing::Entry> for wit::Entry {
+    fn from(entry: listing::Entry) -> Self {
+        Self {
+            path: entry.path,
+            raw_path: entry.raw_path,
+            kind: entry.kind.into(),
+            size: entry.size,
+            permissions: entry.permissions,
+            owner: entry.owner,
+            group: entry.group,
+            modified: entry.modified,
+            link_target: entry.link_target,
+        }
+    }
+}
+
+impl From<wit::ListOptions> for ListOptions {
+    fn from(options: wit::ListOptions) -> Self {
+        Self {
+            recursive: options.recursive,
+            hidden: options.hidden,
+            pattern: options.pattern,
+        }
+    }
+}
+
+impl From<wit::TransferOptions> for TransferOptions {
+    fn from(options: wit::TransferOptions) -> Self {
+        Self {
+            overwrite: match options.overwrite {
+                wit::OverwritePolicy::Replace => Overwrite::Replace,
+                wit::OverwritePolicy::Fail => Overwrite::Fail,
+                wit::OverwritePolicy::Skip => Overwrite::Skip,
+            },
+            dereference: options.dereference,
+            ignore_nonexisting: options.ignore_nonexisting,
+            parents: options.parents,
+            verify: options.verify,
+            size: options.size,
+            mode: options.mode,
+        }
+    }
+}
+
+impl From<Summary> for wit::TransferSummary {
+    fn from(summary: Summary) -> Self {
+        Self {
+            files: summary.files,
+            directories: summary.directories,
+            bytes: summary.bytes,
+            skipped: summary.skipped,
+            verified: match summary.verified {
+                Verification::None => wit::Verification::None,
+                Verification::Size => wit::Verification::Size,
+                Verification::Checksum => wit::Verification::Checksum,
+            },
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The wire of the component: wasi:http, waited for with wstd's reactor.
+//!
+//! No pollable outlives the exported call in which it was made: the reactor lives as long as one `block_on`.
+
+use std::time::Duration;
+
+use futures_util::future::{Either, LocalBoxFuture, select};
+use wasip2::clocks::{monotonic_clock, wall_clock};
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    self as wire, ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, OutgoingBody,
+    OutgoingRequest, RequestOptions, Scheme,
+};
+use wasip2::io::poll::Pollable;
+use wasip2::io::streams::{InputStream, OutputStream, StreamError};
+use wstd::runtime::AsyncPollable;
+
+use super::{Body, Method, Platform, Request, Response, ResponseBody, SendError};
+use crate::local::LocalWriter;
+use crate::local::wasi::{WasiReader, WasiWriter};
+
+/// One read or splice moves at most this much. Larger pieces bring nothing (tried: 64 KiB and 1 MiB) and would sit in memory.
+const PIECE: u64 = 256 * 1024;
+
+/// Waits until a pollable is ready.
+pub async fn ready(pollable: Pollable) {
+    AsyncPollable::new(pollable).wait_for().await;
+}
+
+/// wasi:http, wasi:clocks and wasi:random.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WasiPlatform;
+
+impl Platform for WasiPlatform {
+    fn send<'a>(&'a self, request: &'a Request) -> LocalBoxFuture<'a, Result<Response, SendError>> {
+        Box::pin(send(request))
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        Box::pin(async move {
+            ready(monotonic_clock::subscribe_duration(
+                duration.as_nanos().try_into().unwrap_or(u64::MAX),
+            ))
+            .await;
+        })
+    }
+
+    fn unix_now(&self) -> u64 {
+        wall_clock::now().seconds
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_nanos(monotonic_clock::now())
+    }
+
+    fn random(&self) -> u64 {
+        wasip2::random::random::get_random_u64()
+    }
+}
+
+async fn send(request: &Request) -> Result<Response, SendError> {
+    let (outgoing, options) = prepare(request)?;
+    let body = outgoing
+        .body()
+        .map_err(|()| SendError::Other("the request has no body to write".into()))?;
+    let future = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| send_error(&code))?;
+
+    // The body is written while the answer is awaited: a server may answer, and close, before it has read everything.
+    let writing = Box::pin(write_body(body, &request.body));
+    let answering = Box::pin(answer(future));
+    let response = match select(writing, answering).await {
+        Either::Right((response, _unfinished_body)) => response?,
+        Either::Left((Ok(()), answering)) => answering.await?,
+        // Not sent to its end. If the server answered all the same, its answer says more; if not, the local cause does.
+        Either::Left((Err(error @ SendError::Local(_)), _)) => return Err(error),
+        Either::Left((Err(error), answering)) => answering.await.map_err(|code| match code {
+            SendError::Other(_) => error,
+            code => code,
+        })?,
+    };
+    let headers = response
+        .headers()
+        .entries()
+        .into_iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned()))
+        .collect();
+    let status = response.status();
+    let body = response
+        .consume()
+        .map_err(|()| SendError::Other("the answer's body was taken twice".into()))?;
+    let stream = body
+        .stream()
+        .map_err(|()| SendError::Other("the answer's body was taken twice".into()))?;
+    Ok(Response {
+        status,
+        headers,
+        body: Box::new(WasiBody {
+            stream,
+            _body: body,
+            _response: response,
+        }),
+    })
+}
+
+fn prepare(request: &Request) -> Result<(OutgoingRequest, RequestOptions), SendError> {
+    let bad = |what: &str| SendError::Other(format!("the request's {what} is not acceptable"));
+    let mut headers: Vec<(String, Vec<u8>)> = request
+        .headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()))
+        .collect();
+    if !matches!(request.body, Body::Empty) || matches!(request.method, Method::Post | Method::Put) {
+        headers.push(("content-length".into(), request.body.length().to_string().into_bytes()));
+    }
+    let headers = Fields::from_list(&headers).map_err(|_| bad("headers"))?;
+    let outgoing = OutgoingRequest::new(headers);
+    let method = match request.method {
+        Method::Get => wire::Method::Get,
+        Method::Post => wire::Method::Post,
+        Method::Put => wire::Method::Put,
+        Method::Delete => wire::Method::Delete,
+    };
+    let scheme = if request.url.secure() {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    };
+    outgoing.set_method(&method).map_err(|()| bad("method"))?;
+    outgoing.set_scheme(Some(&scheme)).map_err(|()| bad("scheme"))?;
+    outgoing
+        .set_authority(Some(request.url.authority()))
+        .map_err(|()| bad("host"))?;
+    outgoing
+        .set_path_with_query(Some(request.url.path_and_query()))
+        .map_err(|()| bad("path"))?;
+    let nanos = |d: Duration| Some(d.as_nanos().try_into().unwrap_or(u64::MAX));
+    let options = RequestOptions::new();
+    // A host that cannot limit one of these says so; the others still hold.
+    let _ = options.set_connect_timeout(nanos(request.limits.connect));
+    let _ = options.set_first_byte_timeout(nanos(request.limits.first_byte));
+    let _ = options.set_between_bytes_timeout(nanos(request.limits.between_bytes));
+    Ok((outgoing, options))
+}
+
+async fn answer(future: FutureIncomingResponse) -> Result<IncomingResponse, SendError> {
+    loop {
+        if let Some(result) = future.get() {
+            return result
+                .map_err(|()| SendError::Other("the answer was taken twice".into()))?
+                .map_err(|code| send_error(&code));
+        }
+        ready(future.subscribe()).await;
+    }
+}
+
+async fn write_body(body: OutgoingBody, content: &Body) -> Result<(), SendError> {
+    if !matches!(content, Body::Empty) {
+        let stream = body
+            .write()
+            .map_err(|()| SendError::Other("the request's body was taken twice".into()))?;
+        match content {
+            Body::Empty => {}
+            Body::Bytes(bytes) => write_all(&stream, bytes).await?,
+            Body::File {
+                head,
+                file,
+                offset,
+                length,
+                tail,
+            } => {
+                write_all(&stream, head).await?;
+                let mut reader = file
+                    .read_from(*offset)
+                    .map_err(|e| SendError::Local(e.info.message.clone()))?;
+                match reader.as_any().downcast_mut::<WasiReader>() {
+                    Some(reader) => splice(&reader.stream, &stream, *length).await?,
+                    None => return Err(SendError::Local("the file is not the host's".into())),
+                }
+                write_all(&stream, tail).await?;
+            }
+        }
+        flush(&stream).await?;
+    }
+    OutgoingBody::finish(body, None).map_err(|code| send_error(&code))
+}
+
+async fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), SendError> {
+    while !bytes.is_empty() {
+        let room = stream.check_write().map_err(stream_error)?;
+        if room == 0 {
+            ready(stream.subscribe()).await;
+            continue;
+        }
+        let n = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+        stream.write(&bytes[..n]).map_err(stream_error)?;
+        bytes = &bytes[n..];
+    }
+    Ok(())
+}
+
+/// Moves exactly `length` bytes without their entering this component's memory.
+async fn splice(from: &InputStream, to: &OutputStream, length: u64) -> Result<(), SendError> {
+    let mut left = length;
+    while left > 0 {
+        ready(to.subscribe()).await;
+        ready(from.subscribe()).await;
+        match to.splice(from, left.min(PIECE)) {
+            Ok(n) => left -= n,
+            Err(StreamError::Closed) => {
+                return Err(SendError::Reset(format!("{left} bytes were still to be sent")));
+            }
+            Err(error) => return Err(stream_error(error)),
+        }
+    }
+    Ok(())
+}
+
+async fn flush(stream: &OutputStream) -> Result<(), SendError> {
+    match stream.flush() {
+        Ok(()) => {}
+        // The peer has answered and closed: the answer decides.
+        Err(StreamError::Closed) => return Ok(()),
+        Err(error) => return Err(stream_error(error)),
+    }
+    loop {
+        match stream.check_write() {
+            Ok(0) => ready(stream.subscribe()).await,
+            Ok(_) | Err(StreamError::Closed) => return Ok(()),
+            Err(error) => return Err(stream_error(error)),
+        }
+    }
+}
+
+/// Fields are dropped in order: the stream is a child of the body, the body of the response.
+struct WasiBody {
+    stream: InputStream,
+    _body: IncomingBody,
+    _response: IncomingResponse,
+}
+
+impl ResponseBody for WasiBody {
+    fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, SendError>> {
+        Box::pin(async move {
+            loop {
+                match self.stream.read(PIECE) {
+                    Ok(bytes) if bytes.is_empty() => ready(self.stream.subscribe()).await,
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    Err(StreamError::Closed) => return Ok(None),
+                    Err(error) => return Err(stream_error(error)),
+                }
+            }
+        })
+    }
+
+    fn copy_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {
+        Box::pin(async move {
+            let Some(writer) = writer.as_any().downcast_mut::<WasiWriter>() else {
+                return Err(SendError::Local("the file is not the host's".into()));
+            };
+            let to = writer.stream();
+            let mut copied = 0;
+            loop {
+                ready(to.subscribe()).await;
+                ready(self.stream.subscribe()).await;
+                match to.splice(&self.stream, PIECE) {
+                    Ok(n) => copied += n,
+                    Err(StreamError::Closed) => return Ok(copied),
+                    Err(error) => return Err(stream_error(error)),
+                }
+            }
+        })
+    }
+}
+
+fn stream_error(error: StreamError) -> SendError {
+    match error {
+        StreamError::Closed => SendError::Reset("closed".into()),
+        StreamError::LastOperationFailed(error) => match wire::http_error_code(&error) {
+            Some(code) => send_error(&code),
+            None => SendError::Local(error.to_debug_string()),
+        },
+    }
+}
+
+/// From the runtime's word to what matters here: can the server have seen the request?
+fn send_error(code: &ErrorCode) -> SendError {
+    let text = || format!("{code:?}");
+    match code {
+        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => SendError::Denied,
+        ErrorCode::DnsTimeout => SendError::Dns("no answer in time".into()),
+        ErrorCode::DnsError(error) => SendError::Dns(error.rcode.clone().unwrap_or_else(|| "not found".into())),
+        ErrorCode::DestinationNotFound | ErrorCode::DestinationIpUnroutable | ErrorCode::DestinationUnavailable => {
+            SendError::Connect("unreachable".into())
+        }
+        ErrorCode::ConnectionRefused => SendError::Connect("refused".into()),
+        ErrorCode::ConnectionTimeout => SendError::Connect("not in time".into()),
+        ErrorCode::ConnectionLimitReached => SendError::Connect("too many connections".into()),
+        ErrorCode::TlsProtocolError => {
+            SendError::Tls("the other side does not speak TLS, or not a version in common".into())
+        }
+        ErrorCode::TlsCertificateError => SendError::Tls("its certificate is not trusted".into()),
+        ErrorCode::TlsAlertReceived(alert) => SendError::Tls(
+            alert
+                .alert_message
+                .clone()
+                .unwrap_or_else(|| "refused by the other side".into()),
+        ),
+        ErrorCode::ConnectionTerminated => SendError::Reset("ended by the other side".into()),
+        ErrorCode::HttpResponseIncomplete => SendError::Reset("the answer was cut".into()),
+        ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
+            SendError::Timeout("waiting for it".into())
+        }
+        ErrorCode::ConnectionWriteTimeout => SendError::Timeout("sending the request".into()),
+        ErrorCode::HttpProtocolError
+        | ErrorCode::HttpResponseHeaderSectionSize(_)
+        | ErrorCode::HttpResponseHeaderSize(_)
+        | ErrorCode::HttpResponseTransferCoding(_)
+        | ErrorCode::HttpResponseContentCoding(_)
+        | ErrorCode::HttpUpgradeFailed => SendError::Protocol(text()),
+        _ => SendError::Other(text()),
+    }
+}

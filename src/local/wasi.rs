@@ -1,0 +1,319 @@
+//! The granted folders through wasi:filesystem. Made anew in each exported call, so that a folder granted for one call is gone in the next.
+
+use std::any::Any;
+use std::rc::Rc;
+
+use futures_util::future::LocalBoxFuture;
+use wasip2::filesystem::preopens::get_directories;
+use wasip2::filesystem::types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags};
+use wasip2::io::streams::{InputStream, OutputStream, StreamError};
+
+use super::{Local, LocalFile, LocalKind, LocalReader, LocalWriter, path};
+use crate::error::{Error, Kind, Result};
+use crate::http::wasi::ready;
+
+/// How permission bits of local files are read and set: the host does it, wasi:filesystem has none.
+#[derive(Clone, Copy)]
+pub struct Permissions {
+    /// Of what the path names.
+    pub get: fn(&str) -> Option<u32>,
+    /// True when done.
+    pub set: fn(&str, u32) -> bool,
+}
+
+/// The folders that the host granted.
+pub struct WasiLocal {
+    folders: Rc<[(Rc<Descriptor>, String)]>,
+    names: Vec<String>,
+    permissions: Permissions,
+}
+
+impl WasiLocal {
+    /// Asks the host which folders there are.
+    pub fn new(permissions: Permissions) -> Self {
+        let folders: Rc<[_]> = get_directories()
+            .into_iter()
+            .map(|(d, name)| (Rc::new(d), name))
+            .collect();
+        let names = folders.iter().map(|(_, name)| name.clone()).collect();
+        Self {
+            folders,
+            names,
+            permissions,
+        }
+    }
+
+    fn resolve<'p>(&self, local: &'p str) -> Result<(Rc<Descriptor>, &'p str)> {
+        let (i, rest) = path::below(&self.names, local).ok_or_else(|| {
+            let message = if local.starts_with('/') {
+                format!("{local} is not under a folder that was granted")
+            } else {
+                format!("the local path '{local}' is not absolute")
+            };
+            let kind = if local.starts_with('/') {
+                Kind::PermissionDenied
+            } else {
+                Kind::InvalidArgument
+            };
+            Error::new(kind, message).about(local)
+        })?;
+        Ok((Rc::clone(&self.folders[i].0), rest))
+    }
+}
+
+impl Local for WasiLocal {
+    fn kind(&self, local: &str) -> LocalBoxFuture<'_, Result<Option<LocalKind>>> {
+        let found =
+            self.resolve(local)
+                .and_then(|(folder, rest)| match folder.stat_at(PathFlags::SYMLINK_FOLLOW, rest) {
+                    Ok(stat) => Ok(Some(match stat.type_ {
+                        DescriptorType::RegularFile => LocalKind::File,
+                        DescriptorType::Directory => LocalKind::Directory,
+                        _ => LocalKind::Other,
+                    })),
+                    Err(ErrorCode::NoEntry) => Ok(None),
+                    Err(code) => Err(local_error(code, local)),
+                });
+        Box::pin(async move { found })
+    }
+
+    fn open(&self, local: &str) -> LocalBoxFuture<'_, Result<Rc<dyn LocalFile>>> {
+        let opened = self.resolve(local).and_then(|(folder, rest)| {
+            let descriptor = folder
+                .open_at(
+                    PathFlags::SYMLINK_FOLLOW,
+                    rest,
+                    OpenFlags::empty(),
+                    DescriptorFlags::READ,
+                )
+                .map_err(|code| local_error(code, local))?;
+            let stat = descriptor.stat().map_err(|code| local_error(code, local))?;
+            match stat.type_ {
+                DescriptorType::RegularFile => {}
+                DescriptorType::Directory => {
+                    return Err(Error::new(Kind::IsADirectory, format!("{local} is a directory")).about(local));
+                }
+                _ => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
+            }
+            let mode = (self.permissions.get)(local);
+            Ok(Rc::new(WasiFile {
+                descriptor,
+                size: stat.size,
+                mode,
+                name: local.to_owned(),
+            }) as Rc<dyn LocalFile>)
+        });
+        Box::pin(async move { opened })
+    }
+
+    fn create(&self, local: &str, replace: bool) -> LocalBoxFuture<'_, Result<Box<dyn LocalWriter>>> {
+        let created = self.resolve(local).and_then(|(folder, rest)| {
+            let (parent, name) = path::split(rest)
+                .ok_or_else(|| Error::new(Kind::IsADirectory, format!("{local} is a folder")).about(local))?;
+            let parent = folder
+                .open_at(
+                    PathFlags::SYMLINK_FOLLOW,
+                    parent,
+                    OpenFlags::DIRECTORY,
+                    DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
+                )
+                .map_err(|code| local_error(code, local))?;
+            // 64 random bits: two writers never meet, and a name that is taken is refused, not overwritten.
+            let temporary = format!(".{:016x}.part", wasip2::random::random::get_random_u64());
+            let file = parent
+                .open_at(
+                    PathFlags::empty(),
+                    &temporary,
+                    OpenFlags::CREATE | OpenFlags::EXCLUSIVE,
+                    DescriptorFlags::WRITE,
+                )
+                .map_err(|code| local_error(code, local))?;
+            let stream = file.write_via_stream(0).map_err(|code| local_error(code, local))?;
+            let cut = local.trim_end_matches('/').rfind('/').map_or(0, |i| i + 1);
+            Ok(Box::new(WasiWriter {
+                stream,
+                target: Some(Target {
+                    temporary_path: format!("{}{temporary}", &local[..cut]),
+                    temporary,
+                    name: name.to_owned(),
+                    path: local.to_owned(),
+                    replace,
+                    _file: file,
+                    parent,
+                    set: self.permissions.set,
+                }),
+            }) as Box<dyn LocalWriter>)
+        });
+        Box::pin(async move { created })
+    }
+}
+
+struct WasiFile {
+    descriptor: Descriptor,
+    size: u64,
+    mode: Option<u32>,
+    name: String,
+}
+
+impl LocalFile for WasiFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn mode(&self) -> Option<u32> {
+        self.mode
+    }
+
+    fn read_from(&self, offset: u64) -> Result<Box<dyn LocalReader>> {
+        let stream = self
+            .descriptor
+            .read_via_stream(offset)
+            .map_err(|code| local_error(code, &self.name))?;
+        Ok(Box::new(WasiReader {
+            stream,
+            name: self.name.clone(),
+        }))
+    }
+}
+
+/// A file's bytes as a stream of the host's.
+pub struct WasiReader {
+    /// What the host gave.
+    pub stream: InputStream,
+    name: String,
+}
+
+impl LocalReader for WasiReader {
+    fn read(&mut self, max: u64) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            loop {
+                match self.stream.read(max) {
+                    Ok(bytes) if bytes.is_empty() => ready(self.stream.subscribe()).await,
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    Err(StreamError::Closed) => return Ok(None),
+                    Err(error) => return Err(stream_error(error, &self.name)),
+                }
+            }
+        })
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// A file under a temporary name beside its target.
+pub struct WasiWriter {
+    /// Declared, and dropped, before the file that it belongs to.
+    stream: OutputStream,
+    /// None once it is in its place.
+    target: Option<Target>,
+}
+
+struct Target {
+    temporary_path: String,
+    temporary: String,
+    name: String,
+    path: String,
+    replace: bool,
+    /// Kept open as long as the stream.
+    _file: Descriptor,
+    parent: Descriptor,
+    set: fn(&str, u32) -> bool,
+}
+
+impl WasiWriter {
+    /// Where the bytes go.
+    pub fn stream(&self) -> &OutputStream {
+        &self.stream
+    }
+}
+
+impl LocalWriter for WasiWriter {
+    fn write<'a>(&'a mut self, mut bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let path = self.target.as_ref().map_or("", |t| t.path.as_str());
+            while !bytes.is_empty() {
+                let room = self.stream.check_write().map_err(|e| stream_error(e, path))?;
+                if room == 0 {
+                    ready(self.stream.subscribe()).await;
+                    continue;
+                }
+                let n = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+                self.stream.write(&bytes[..n]).map_err(|e| stream_error(e, path))?;
+                bytes = &bytes[n..];
+            }
+            Ok(())
+        })
+    }
+
+    fn finish(mut self: Box<Self>, mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let Some(target) = &self.target else { return Ok(()) };
+            let path = target.path.as_str();
+            self.stream.flush().map_err(|e| stream_error(e, path))?;
+            while self.stream.check_write().map_err(|e| stream_error(e, path))? == 0 {
+                ready(self.stream.subscribe()).await;
+            }
+            if let Some(mode) = mode {
+                // The bytes matter more than the bits: a host that cannot set them has said so in its contract.
+                let _ = (target.set)(&target.temporary_path, mode & 0o777);
+            }
+            if target.replace {
+                target
+                    .parent
+                    .rename_at(&target.temporary, &target.parent, &target.name)
+                    .map_err(|code| local_error(code, path))?;
+            } else {
+                // A hard link refuses an existing name in one step, which a rename does not.
+                target
+                    .parent
+                    .link_at(PathFlags::empty(), &target.temporary, &target.parent, &target.name)
+                    .map_err(|code| local_error(code, path))?;
+                let _ = target.parent.unlink_file_at(&target.temporary);
+            }
+            self.target = None;
+            Ok(())
+        })
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+impl Drop for WasiWriter {
+    fn drop(&mut self) {
+        if let Some(target) = &self.target {
+            let _ = target.parent.unlink_file_at(&target.temporary);
+        }
+    }
+}
+
+fn stream_error(error: StreamError, path: &str) -> Error {
+    match error {
+        StreamError::Closed => Error::new(Kind::Other, format!("{path}: the local file was closed")).about(path),
+        StreamError::LastOperationFailed(error) => match wasip2::filesystem::types::filesystem_error_code(&error) {
+            Some(code) => local_error(code, path),
+            None => Error::new(Kind::Other, format!("{path}: {}", error.to_debug_string())).about(path),
+        },
+    }
+}
+
+fn local_error(code: ErrorCode, path: &str) -> Error {
+    let (kind, what) = match code {
+        ErrorCode::NoEntry => (Kind::NotFound, "no such local file or folder"),
+        ErrorCode::Access | ErrorCode::NotPermitted => (Kind::PermissionDenied, "permission denied"),
+        ErrorCode::ReadOnly => (Kind::PermissionDenied, "read-only"),
+        ErrorCode::Exist => (Kind::AlreadyExists, "already exists"),
+        ErrorCode::NotDirectory => (Kind::NotADirectory, "not a directory"),
+        ErrorCode::IsDirectory => (Kind::IsADirectory, "is a directory"),
+        ErrorCode::NotEmpty => (Kind::NotEmpty, "directory not empty"),
+        ErrorCode::InsufficientSpace => (Kind::Other, "no space left on the local device"),
+        ErrorCode::Quota => (Kind::Other, "local disk quota exceeded"),
+        ErrorCode::NameTooLong => (Kind::InvalidArgument, "name too long"),
+        ErrorCode::Loop => (Kind::InvalidArgument, "too many levels of symbolic links"),
+        _ => return Error::new(Kind::Other, format!("{path}: {}", code.message())).about(path),
+    };
+    Error::new(kind, format!("{path}: {what}")).about(path)
+}

@@ -1,0 +1,282 @@
+//! Submitting, watching and cancelling: what needs the server.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::info::{JobInfo, JobStep};
+use super::poll;
+use super::state::JobState;
+use crate::error::{Error, Kind, Result};
+use crate::firecrest::errors::SYSTEM_NOT_FOUND;
+use crate::firecrest::v2::jobs::{RawJob, Submission};
+use crate::firecrest::v2::models::{Node, Partition, Reservation};
+use crate::session::Session;
+
+/// A young job can be unknown to the server between two states (recorded: for less than 4 s).
+const OUT_OF_SIGHT: Duration = Duration::from_secs(10);
+
+/// Which jobs.
+#[derive(Debug, Clone)]
+pub enum JobQuery {
+    /// These.
+    Ids(Vec<String>),
+    /// All of mine.
+    Mine,
+}
+
+/// What a query found.
+#[derive(Debug, Clone, Default)]
+pub struct JobListing {
+    /// In the order of the ids, or of the server.
+    pub jobs: Vec<JobInfo>,
+    /// Ids that the scheduler does not know.
+    pub missing: Vec<String>,
+}
+
+/// How a cancellation ended.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub enum CancelOutcome {
+    Cancelled,
+    AlreadyFinished,
+    NotFound,
+    Failed(Error),
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct WaitOptions {
+    /// Started is enough; otherwise finished.
+    pub started: bool,
+    pub all: bool,
+    pub timeout: Option<Duration>,
+}
+
+/// A job's accounting, and what it was submitted with.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct JobDetails {
+    pub info: JobInfo,
+    pub steps: Vec<JobStep>,
+    pub script: Option<String>,
+    pub standard_input: Option<String>,
+    pub standard_output: Option<String>,
+    pub standard_error: Option<String>,
+}
+
+/// Ids as the server takes them; others it would refuse with a validation error of Python's.
+fn check_id(id: &str) -> Result<()> {
+    if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        id,
+        format!("'{id}' is not a job id: letters and digits only"),
+    ))
+}
+
+/// Each id once, in order.
+fn distinct(ids: Vec<String>) -> Result<Vec<String>> {
+    let mut seen = HashSet::new();
+    ids.iter().try_for_each(|id| check_id(id))?;
+    Ok(ids.into_iter().filter(|id| seen.insert(id.clone())).collect())
+}
+
+impl Session {
+    /// Submits a job; its id.
+    pub async fn submit(&self, mut submission: Submission) -> Result<String> {
+        if let Some((name, _)) = submission.environment.iter().find(|(name, _)| !is_identifier(name)) {
+            return Err(Error::invalid(
+                name,
+                format!("'{name}' is not the name of an environment variable"),
+            ));
+        }
+        // The server joins `name=value` with commas for sbatch --export: a comma in a value would begin another variable.
+        if let Some((name, _)) = submission
+            .environment
+            .iter()
+            .find(|(_, value)| value.contains([',', '\n', '\0']))
+        {
+            let message = format!(
+                "the value of the environment variable {name} holds a comma or a newline, which the server cannot carry"
+            );
+            return Err(Error::invalid(name, message));
+        }
+        if submission.account.is_none() {
+            submission.account.clone_from(&self.options.billing_account);
+        }
+        let id = self.api.submit(&submission).await?;
+        self.remember_alive(&id);
+        Ok(id)
+    }
+
+    /// Jobs by their ids, or all of mine.
+    pub async fn jobs(&self, query: JobQuery) -> Result<JobListing> {
+        let listing = match query {
+            JobQuery::Mine => {
+                let jobs = self.api.jobs().await?.into_iter().map(JobInfo::from_raw).collect();
+                JobListing {
+                    jobs,
+                    missing: Vec::new(),
+                }
+            }
+            JobQuery::Ids(ids) => self.by_ids(distinct(ids)?).await?,
+        };
+        for job in listing
+            .jobs
+            .iter()
+            .filter(|job| !matches!(job.job_state, JobState::Done | JobState::Undetermined))
+        {
+            self.remember_alive(&job.job_id);
+        }
+        Ok(listing)
+    }
+
+    /// One listing for all, then one question for each id that it does not show. A single id is asked for at once.
+    async fn by_ids(&self, ids: Vec<String>) -> Result<JobListing> {
+        let mut found: HashMap<String, RawJob> = HashMap::new();
+        if ids.len() > 1 {
+            let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
+            for raw in self.api.jobs().await? {
+                let id = raw.job.job_id.joined();
+                if wanted.contains(id.as_str()) {
+                    found.insert(id, raw);
+                }
+            }
+        }
+        let unseen: Vec<&String> = ids.iter().filter(|id| !found.contains_key(*id)).collect();
+        // All at once; how many are under way is the client's bound.
+        let asked = join_all(unseen.iter().map(|id| self.api.job(id))).await;
+        for (id, answer) in unseen.into_iter().zip(asked) {
+            if let Some(raw) = answer? {
+                found.insert(id.clone(), raw);
+            }
+        }
+        let mut listing = JobListing::default();
+        for id in ids {
+            match found.remove(&id) {
+                Some(raw) => listing.jobs.push(JobInfo::from_raw(raw)),
+                None if self.was_alive(&id) => listing.jobs.push(JobInfo::out_of_sight(&id)),
+                None => listing.missing.push(id),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Asks the scheduler to end these jobs.
+    pub async fn cancel(&self, ids: Vec<String>) -> Result<Vec<CancelOutcome>> {
+        ids.iter().try_for_each(|id| check_id(id))?;
+        let answers = join_all(ids.iter().map(|id| self.api.cancel(id))).await;
+        let outcome = |answer: Result<()>| match answer {
+            Ok(()) => CancelOutcome::Cancelled,
+            // scancel(1) on a job that has ended.
+            Err(error) if error.server_said("already completing or completed") => CancelOutcome::AlreadyFinished,
+            Err(error) if error.kind == Kind::NotFound && !error.server_said(SYSTEM_NOT_FOUND) => {
+                CancelOutcome::NotFound
+            }
+            Err(error) => CancelOutcome::Failed(error),
+        };
+        Ok(answers.into_iter().map(outcome).collect())
+    }
+
+    /// Waits until the jobs have got that far, or the time is over.
+    pub async fn wait(&self, ids: Vec<String>, options: WaitOptions) -> Result<JobListing> {
+        let ids = distinct(ids)?;
+        let platform = self.api.client.platform();
+        let start = platform.monotonic();
+        let mut changed = start;
+        let mut before: Vec<(String, String)> = Vec::new();
+        loop {
+            let listing = self.jobs(JobQuery::Ids(ids.clone())).await?;
+            let now = platform.monotonic();
+            let there = |job: &JobInfo| match job.job_state {
+                JobState::Done => true,
+                JobState::Running | JobState::Suspended => options.started,
+                _ => false,
+            };
+            // An id that was never heard of may be a job too young to be known: it gets the time of one.
+            let missing_counts = now.saturating_sub(start) >= OUT_OF_SIGHT;
+            let arrived = listing.jobs.iter().filter(|job| there(job)).count()
+                + if missing_counts { listing.missing.len() } else { 0 };
+            let enough = if options.all { ids.len() } else { ids.len().min(1) };
+            let left = options.timeout.map(|limit| (start + limit).saturating_sub(now));
+            if arrived >= enough || left == Some(Duration::ZERO) {
+                return Ok(listing);
+            }
+            let states: Vec<(String, String)> = listing
+                .jobs
+                .into_iter()
+                .map(|job| (job.job_id, job.raw_state))
+                .collect();
+            if states != before {
+                before = states;
+                changed = now;
+            }
+            platform.sleep(poll::pause(now.saturating_sub(changed), left)).await;
+        }
+    }
+
+    /// Accounting, script and files of a job.
+    pub async fn details(&self, id: &str) -> Result<JobDetails> {
+        check_id(id)?;
+        let Some(raw) = self.api.job(id).await? else {
+            return Err(Error::new(Kind::NotFound, format!("there is no job {id}")).about(id));
+        };
+        let metadata = match self.api.job_metadata(id).await {
+            Ok(metadata) => metadata,
+            // Slurm forgets a job's script minutes after its end, and a server in REST mode cannot ask for it; accounting is still there.
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Unsupported) => Default::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(JobDetails {
+            steps: raw.job.tasks.iter().map(JobStep::from).collect(),
+            info: JobInfo::from_raw(raw),
+            script: metadata.script,
+            standard_input: metadata.standard_input,
+            standard_output: metadata.standard_output,
+            standard_error: metadata.standard_error,
+        })
+    }
+
+    /// The partitions of the system.
+    pub async fn partitions(&self) -> Result<Vec<Partition>> {
+        Ok(self.api.partitions().await?.partitions)
+    }
+
+    /// The nodes of the system.
+    pub async fn nodes(&self) -> Result<Vec<Node>> {
+        Ok(self.api.nodes().await?.nodes)
+    }
+
+    /// The reservations of the system.
+    pub async fn reservations(&self) -> Result<Vec<Reservation>> {
+        Ok(self.api.reservations().await?.reservations)
+    }
+
+    fn remember_alive(&self, id: &str) {
+        let now = self.api.client.platform().monotonic();
+        let mut alive = self.alive.borrow_mut();
+        // What is past its time says nothing any more: a session that lives for weeks keeps only what is young.
+        if alive.len() >= 1024 {
+            alive.retain(|_, at| now.saturating_sub(*at) < OUT_OF_SIGHT);
+        }
+        alive.insert(id.to_owned(), now);
+    }
+
+    fn was_alive(&self, id: &str) -> bool {
+        let now = self.api.client.platform().monotonic();
+        self.alive
+            .borrow()
+            .get(id)
+            .is_some_and(|at| now.saturating_sub(*at) < OUT_OF_SIGHT)
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}

@@ -1,0 +1,176 @@
+//! An open transport: options, a token, and what the server said of itself. It holds no connection.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+use crate::firecrest::Client;
+use crate::firecrest::auth::Token;
+use crate::firecrest::v2::Api;
+use crate::firecrest::v2::models::{System, Systems};
+use crate::http::Platform;
+use crate::options::{Options, Version, unknown_version};
+use crate::secret::Secret;
+
+/// Default of the server's `max_ops_file_size`, in bytes.
+const DEFAULT_UPLOAD_LIMIT: u64 = 5 * 1024 * 1024;
+/// A download passes through a buffer of 5 MiB as base64 (`ssh_client.py`): the largest file that fits, in bytes, as measured.
+const DOWNLOAD_LIMIT: u64 = 3_932_157;
+/// Raised when the state's content changes.
+const STATE_FORMAT: u32 = 1;
+
+/// An open transport.
+pub struct Session {
+    /// What it was opened with.
+    pub options: Options,
+    /// The API for its system.
+    pub api: Api,
+    /// The server's version, as it told it.
+    pub version: String,
+    /// Its system.
+    pub system: System,
+    /// All systems of the server; only its own when it was opened from a state.
+    pub systems: Vec<System>,
+    /// Jobs that were alive when last heard of, and when that was.
+    pub(crate) alive: RefCell<HashMap<String, Duration>>,
+}
+
+/// What goes into `session.state`. Secret: it holds the token.
+#[derive(Serialize, Deserialize)]
+struct State {
+    format: u32,
+    url: String,
+    client_id: Option<String>,
+    compute_resource: String,
+    version: String,
+    system: System,
+    token: Option<String>,
+    token_expires: u64,
+}
+
+impl Session {
+    /// Opens: checks the options and asks the server for its version and limits, unless a fitting state says them.
+    pub async fn open(platform: Rc<dyn Platform>, values: &[(String, String)], state: Option<&[u8]>) -> Result<Self> {
+        let options = Options::read(values)?;
+        let api = Api {
+            client: Client::new(platform, &options),
+            system: options.compute_resource.clone(),
+        };
+        if let Some(state) = state.and_then(|bytes| fitting(bytes, &options)) {
+            if let Some(token) = state.token {
+                api.client.auth().adopt(Token {
+                    text: Secret::new(token),
+                    expires: state.token_expires,
+                });
+            }
+            let systems = vec![state.system.clone()];
+            return Ok(Self {
+                options,
+                api,
+                version: state.version,
+                system: state.system,
+                systems,
+                alive: RefCell::default(),
+            });
+        }
+        let (Systems { systems }, told) = api.systems().await?;
+        let version = accepted_version(&options, told.as_deref(), &api)?;
+        let system = find(&systems, &options.compute_resource)?.clone();
+        Ok(Self {
+            options,
+            api,
+            version,
+            system,
+            systems,
+            alive: RefCell::default(),
+        })
+    }
+
+    /// What another session needs to open without a request.
+    pub fn state(&self) -> Vec<u8> {
+        let token = self.api.client.auth().current();
+        let state = State {
+            format: STATE_FORMAT,
+            url: self.options.url.without_query(),
+            client_id: client_id(&self.options),
+            compute_resource: self.options.compute_resource.clone(),
+            version: self.version.clone(),
+            system: self.system.clone(),
+            token_expires: token.as_ref().map_or(0, |t| t.expires),
+            token: token.map(|t| t.text.reveal().to_owned()),
+        };
+        serde_json::to_vec(&state).unwrap_or_default()
+    }
+
+    /// Largest file in one upload, in bytes.
+    pub fn upload_limit(&self) -> u64 {
+        let server = self
+            .system
+            .data_operation
+            .max_ops_file_size
+            .unwrap_or(DEFAULT_UPLOAD_LIMIT);
+        server.min(self.options.small_file_size.unwrap_or(u64::MAX))
+    }
+
+    /// Largest file in one download, in bytes.
+    pub fn download_limit(&self) -> u64 {
+        self.upload_limit().min(DOWNLOAD_LIMIT)
+    }
+}
+
+/// Largest upload and download of any system, by the server's own words alone.
+pub fn limits_of(system: &System) -> (u64, u64) {
+    let upload = system.data_operation.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
+    (upload, upload.min(DOWNLOAD_LIMIT))
+}
+
+fn client_id(options: &Options) -> Option<String> {
+    match &options.credentials {
+        crate::options::Credentials::Client { client_id, .. } => Some(client_id.clone()),
+        crate::options::Credentials::AccessToken(_) => None,
+    }
+}
+
+/// The state, if it was made for the same server, user and system.
+fn fitting(bytes: &[u8], options: &Options) -> Option<State> {
+    let state: State = serde_json::from_slice(bytes).ok()?;
+    let same = state.format == STATE_FORMAT
+        && state.url == options.url.without_query()
+        && state.client_id == client_id(options)
+        && state.compute_resource == options.compute_resource;
+    same.then_some(state)
+}
+
+fn accepted_version(options: &Options, told: Option<&str>, api: &Api) -> Result<String> {
+    // A version given by the user was checked when it was read.
+    if let Some(version) = options.api_version {
+        return Ok(told.map_or_else(|| version.to_string(), str::to_owned));
+    }
+    let Some(told) = told else {
+        let message = format!(
+            "{} answers, but does not tell a FirecREST version: is the option url right? (api_version sets it by hand)",
+            api.client.server()
+        );
+        return Err(Error::new(Kind::Unavailable, message).about("url"));
+    };
+    match Version::parse(told) {
+        Some(version) if version.known() => Ok(told.to_owned()),
+        _ => Err(unknown_version("url", told)),
+    }
+}
+
+/// Names are case-insensitive on the server.
+fn find<'a>(systems: &'a [System], name: &str) -> Result<&'a System> {
+    systems
+        .iter()
+        .find(|system| system.name.eq_ignore_ascii_case(name))
+        .ok_or_else(|| {
+            let names: Vec<&str> = systems.iter().map(|system| system.name.as_str()).collect();
+            let message = format!("the server has no system '{name}' (it has: {})", names.join(", "));
+            Error::new(Kind::NotFound, message).about("compute_resource")
+        })
+}

@@ -1,0 +1,184 @@
+//! From the cluster: read (bytes) and get (into a local file). The target is written beside its place and renamed.
+
+use sha2::{Digest, Sha256};
+
+use super::put::hex;
+use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_join, pattern, report};
+use crate::error::{Error, Kind, Result};
+use crate::firecrest::OpenAnswer;
+use crate::firecrest::v2::listing::FileKind;
+use crate::http::SendError;
+use crate::http::retry::Effect;
+use crate::local::{Local, LocalKind, LocalWriter};
+use crate::remote::RemotePath;
+use crate::session::Session;
+
+/// A download whose body breaks is begun anew this many times.
+const ATTEMPTS: u32 = 3;
+
+impl Session {
+    /// A file's bytes, or a piece of them.
+    pub async fn read(&self, path: &str, offset: u64, length: Option<u64>) -> Result<Vec<u8>> {
+        let source = RemotePath::parse(path)?;
+        let limit = self.download_limit();
+        let mut attempt = 1;
+        let bytes = loop {
+            let mut answer = match self.api.download(&source).await {
+                Ok(answer) => answer,
+                // What is far too large the server tries for 5 s before it gives up: its size says why.
+                Err(error) if error.kind == Kind::Timeout => {
+                    let stat = self.api.stat(&source, true).await?;
+                    return Err(if stat.size > limit {
+                        self.too_large(path, stat.size, limit)
+                    } else {
+                        error.about(path)
+                    });
+                }
+                Err(error) => return Err(error.about(path)),
+            };
+            match crate::http::collect(answer.body.as_mut(), limit as usize).await {
+                Ok(bytes) => break bytes,
+                Err(SendError::Reset(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(self.broken(&error).about(path)),
+            }
+        };
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let length = length.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let end = start.saturating_add(length).min(bytes.len());
+        Ok(if start == 0 && end == bytes.len() {
+            bytes
+        } else {
+            bytes[start..end].to_vec()
+        })
+    }
+
+    /// Moves a file from the cluster into a local one.
+    pub async fn get(
+        &self,
+        files: &dyn Local,
+        remote: &str,
+        local: &str,
+        options: TransferOptions,
+        progress: &Report,
+    ) -> Result<Summary> {
+        let source = RemotePath::parse(remote)?;
+        let name = source
+            .split()
+            .ok_or_else(|| Error::unsupported("get of a directory"))?
+            .1;
+        let target = match files.kind(local).await? {
+            Some(LocalKind::Directory) => local_join(local, name),
+            _ if local.ends_with('/') => {
+                return Err(Error::new(Kind::NotADirectory, format!("{local} is not a local directory")).about(local));
+            }
+            _ => local.to_owned(),
+        };
+        if options.overwrite != Overwrite::Replace && files.kind(&target).await?.is_some() {
+            return match options.overwrite {
+                Overwrite::Skip => Ok(Summary::skipped()),
+                _ => Err(Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target)),
+            };
+        }
+        let (size, mode) = match options.size {
+            Some(size) => (size, options.mode),
+            None => match self.api.stat(&source, true).await {
+                Ok(stat) => match FileKind::from_mode(stat.mode) {
+                    FileKind::Regular => (stat.size, options.mode.or(Some(stat.mode & 0o777))),
+                    FileKind::Directory => return Err(Error::unsupported("get of a directory")),
+                    _ => return Err(Error::invalid(remote, format!("{remote} is not a regular file"))),
+                },
+                Err(error) if error.kind == Kind::NotFound && pattern::is_pattern(remote) => {
+                    return Err(Error::unsupported("get of a pattern"));
+                }
+                Err(error) if error.kind == Kind::NotFound && options.ignore_nonexisting => {
+                    return Ok(Summary::skipped());
+                }
+                Err(error) => return Err(error.about(remote)),
+            },
+        };
+        if size > self.download_limit() {
+            return Err(Error::unsupported("get of a file over the direct limit").about(remote));
+        }
+        let told = |done| Progress {
+            operation: "get",
+            path: remote,
+            bytes_done: if done { size } else { 0 },
+            bytes_total: Some(size),
+            files_done: u64::from(done),
+            files_total: Some(1),
+        };
+        report(progress, &told(false))?;
+        let verify = options.verify.unwrap_or(self.options.checksum_check);
+        let replace = options.overwrite == Overwrite::Replace;
+        let mut attempt = 1;
+        let (writer, hash) = loop {
+            let mut writer = files.create(&target, replace).await?;
+            // stat has said that there is nothing to fetch.
+            if size == 0 && options.size.is_none() {
+                break (writer, hex(&Sha256::digest(b"")));
+            }
+            let mut answer = match self.api.download(&source).await {
+                Ok(answer) => answer,
+                Err(error) if error.kind == Kind::NotFound && options.ignore_nonexisting => {
+                    return Ok(Summary::skipped());
+                }
+                Err(error) => return Err(error.about(remote)),
+            };
+            match receive(&mut answer, writer.as_mut(), verify).await {
+                Ok((received, hash)) if received == size => break (writer, hash),
+                Ok((received, _)) => {
+                    let message = format!("{remote}: {received} bytes arrived, not {size}");
+                    return Err(Error::new(Kind::ChecksumMismatch, message).about(remote));
+                }
+                Err(SendError::Reset(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(self.broken(&error).about(remote)),
+            }
+        };
+        let mut verified = Verification::Size;
+        if verify {
+            let theirs = self.api.checksum(&source).await?;
+            if theirs != hash {
+                let message = format!(
+                    "{remote}: the bytes that arrived are not those on the cluster (SHA-256 {hash}, not {theirs})"
+                );
+                return Err(Error::new(Kind::ChecksumMismatch, message).about(remote));
+            }
+            verified = Verification::Checksum;
+        }
+        report(progress, &told(true))?;
+        writer.finish(mode).await?;
+        Ok(Summary {
+            files: 1,
+            bytes: size,
+            verified,
+            ..Summary::default()
+        })
+    }
+
+    /// The error of a body that broke.
+    fn broken(&self, error: &SendError) -> Error {
+        self.api.client.unanswered(error, &self.options.url, Effect::Read)
+    }
+}
+
+/// Writes a body into a file: past this component's memory, unless it has to be hashed on the way.
+async fn receive(
+    answer: &mut OpenAnswer,
+    writer: &mut dyn LocalWriter,
+    hashed: bool,
+) -> Result<(u64, String), SendError> {
+    if !hashed {
+        return Ok((answer.body.copy_to(writer).await?, String::new()));
+    }
+    let mut hasher = Sha256::new();
+    let mut received = 0;
+    while let Some(bytes) = answer.body.chunk().await? {
+        hasher.update(&bytes);
+        received += bytes.len() as u64;
+        writer
+            .write(&bytes)
+            .await
+            .map_err(|e| SendError::Local(e.info.message.clone()))?;
+    }
+    Ok((received, hex(&hasher.finalize())))
+}

@@ -1,0 +1,105 @@
+//! What a transport does. Each function is a method of [`crate::session::Session`]; a file holds those that belong together.
+
+pub mod get;
+pub mod inspect;
+pub mod modify;
+pub mod pattern;
+pub mod put;
+
+use std::rc::Rc;
+
+use crate::error::{Error, Kind, Result};
+
+/// What to do when a target is already there. See the WIT enum `overwrite-policy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Overwrite {
+    #[default]
+    Replace,
+    Fail,
+    Skip,
+}
+
+/// How to move files. See the WIT record `transfer-options`.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(missing_docs)]
+pub struct TransferOptions {
+    pub overwrite: Overwrite,
+    pub dereference: bool,
+    pub ignore_nonexisting: bool,
+    pub parents: bool,
+    pub verify: Option<bool>,
+    pub size: Option<u64>,
+    pub mode: Option<u32>,
+}
+
+/// How sure it is that the bytes arrived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Verification {
+    #[default]
+    None,
+    Size,
+    Checksum,
+}
+
+/// What a transfer did. See the WIT record `transfer-summary`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Summary {
+    pub files: u64,
+    pub directories: u64,
+    pub bytes: u64,
+    pub skipped: u64,
+    pub verified: Verification,
+}
+
+impl Summary {
+    fn skipped() -> Self {
+        Self {
+            skipped: 1,
+            ..Self::default()
+        }
+    }
+}
+
+/// Tells the host how a transfer goes. Returns false when the host says stop.
+pub type Report = Rc<dyn Fn(&Progress<'_>) -> bool>;
+
+/// Where a transfer stands. See the WIT record `progress.status`.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Progress<'a> {
+    pub operation: &'a str,
+    pub path: &'a str,
+    pub bytes_done: u64,
+    pub bytes_total: Option<u64>,
+    pub files_done: u64,
+    pub files_total: Option<u64>,
+}
+
+/// Reports, and turns a stop into an error.
+fn report(to: &Report, state: &Progress<'_>) -> Result<()> {
+    if to(state) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Cancelled,
+        format!("{} of {} was stopped by the host", state.operation, state.path),
+    )
+    .about(state.path))
+}
+
+/// The last name of a local path.
+fn local_name(local: &str) -> Option<&str> {
+    local
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .filter(|name| !name.is_empty() && *name != "." && *name != "..")
+}
+
+/// A local path below a folder.
+fn local_join(folder: &str, name: &str) -> String {
+    format!("{}/{name}", folder.trim_end_matches('/'))
+}

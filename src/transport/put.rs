@@ -1,0 +1,243 @@
+//! To the cluster: write (bytes) and put (a local file). One request for a file up to the server's direct limit.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use sha2::{Digest, Sha256};
+
+use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_name, pattern, report};
+use crate::error::{Error, Kind, Result};
+use crate::firecrest::v2::files::Content;
+use crate::firecrest::v2::listing::FileKind;
+use crate::local::{Local, LocalFile, LocalKind};
+use crate::remote::RemotePath;
+use crate::session::Session;
+
+/// Local files are hashed in pieces of this size.
+const PIECE: u64 = 64 * 1024;
+
+impl Session {
+    /// Makes or replaces a file with these bytes.
+    pub async fn write(&self, path: &str, bytes: Vec<u8>, mode: Option<u32>) -> Result<()> {
+        let target = RemotePath::parse(path)?;
+        let content = Content::Bytes(bytes.into());
+        if content.size() > self.upload_limit() {
+            return Err(self.too_large(path, content.size(), self.upload_limit()));
+        }
+        self.send(&target, &content, path).await?;
+        match mode {
+            Some(mode) => self.chmod(path, mode).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Moves a local file to the cluster.
+    pub async fn put(
+        &self,
+        files: &dyn Local,
+        local: &str,
+        remote: &str,
+        options: TransferOptions,
+        progress: &Report,
+    ) -> Result<Summary> {
+        let mut target = RemotePath::parse(remote)?;
+        match files.kind(local).await? {
+            Some(LocalKind::File) => {}
+            Some(LocalKind::Directory) => return Err(Error::unsupported("put of a directory")),
+            Some(LocalKind::Other) => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
+            None if pattern::is_pattern(local) => return Err(Error::unsupported("put of a pattern")),
+            None if options.ignore_nonexisting => return Ok(Summary::skipped()),
+            None => {
+                return Err(Error::new(Kind::NotFound, format!("{local}: no such local file or folder")).about(local));
+            }
+        }
+        let file = files.open(local).await?;
+        let name = local_name(local).ok_or_else(|| Error::invalid(local, format!("{local} names no file")))?;
+        if remote.ends_with('/') {
+            target = target.join(name)?;
+        }
+        if file.size() > self.upload_limit() {
+            return Err(Error::unsupported("put of a file over the direct limit").about(local));
+        }
+        if options.overwrite != Overwrite::Replace {
+            match self.api.stat(&target, false).await {
+                Ok(_) if options.overwrite == Overwrite::Skip => return Ok(Summary::skipped()),
+                Ok(_) => {
+                    return Err(
+                        Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target.as_str())
+                    );
+                }
+                Err(error) if error.kind == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let bytes = file.size();
+        let told = |done| Progress {
+            operation: "put",
+            path: remote,
+            bytes_done: if done { bytes } else { 0 },
+            bytes_total: Some(bytes),
+            files_done: done.into(),
+            files_total: Some(1),
+        };
+        report(progress, &told(false))?;
+        let content = Content::File(Rc::clone(&file));
+        let mut sent = self.send(&target, &content, target.as_str()).await;
+        if options.parents && matches!(&sent, Err(error) if error.kind == Kind::NotFound) {
+            if let Some((parent, _)) = target.split() {
+                self.api.mkdir(&parent, true).await?;
+            }
+            sent = self.send(&target, &content, target.as_str()).await;
+        }
+        // Into the directory, where the target is one: the server's answer tells, so that nobody has to ask first.
+        if matches!(&sent, Err(error) if error.kind == Kind::IsADirectory) {
+            target = target.join(name)?;
+            sent = self.send(&target, &content, target.as_str()).await;
+        }
+        sent?;
+        let verified = self.verify_sent(&target, file.as_ref(), options.verify).await?;
+        if let Some(mode) = options.mode.or_else(|| file.mode().and_then(worth_carrying)) {
+            self.api.chmod(&target, mode & 0o7777).await?;
+        }
+        report(progress, &told(true))?;
+        Ok(Summary {
+            files: 1,
+            bytes,
+            verified,
+            ..Summary::default()
+        })
+    }
+
+    async fn verify_sent(
+        &self,
+        target: &RemotePath,
+        file: &dyn LocalFile,
+        verify: Option<bool>,
+    ) -> Result<Verification> {
+        if !verify.unwrap_or(self.options.checksum_check) {
+            return Ok(Verification::None);
+        }
+        let ours = hash(file).await?;
+        let theirs = self.api.checksum(target).await?;
+        if ours != theirs {
+            let message = format!(
+                "{target}: the bytes on the cluster are not those that were sent (SHA-256 {theirs}, not {ours})"
+            );
+            return Err(Error::new(Kind::ChecksumMismatch, message).about(target.as_str()));
+        }
+        Ok(Verification::Checksum)
+    }
+
+    /// Uploads; an empty file by a way of its own.
+    async fn send(&self, target: &RemotePath, content: &Content, subject: &str) -> Result<()> {
+        let (directory, name) = target
+            .split()
+            .ok_or_else(|| Error::new(Kind::IsADirectory, format!("{target}: Is a directory")).about(subject))?;
+        if content.size() > 0 {
+            return self.api.upload(&directory, name, content, subject).await;
+        }
+        self.send_empty(target, &directory, name, content, subject).await
+    }
+
+    /// Makes an empty file without the server's wait of 5 s.
+    ///
+    /// The server opens the target at once, then waits for bytes that never come until its own limit ends the command (408). So the
+    /// upload is sent, the target is looked at until it is there with no bytes, and the answer is not awaited. To be sure that
+    /// what is seen is this upload's work, and that nothing of it comes later, a target that is empty already is left alone.
+    async fn send_empty(
+        &self,
+        target: &RemotePath,
+        directory: &RemotePath,
+        name: &str,
+        content: &Content,
+        subject: &str,
+    ) -> Result<()> {
+        match self.api.stat(target, true).await {
+            Ok(stat) => match FileKind::from_mode(stat.mode) {
+                FileKind::Directory => {
+                    return Err(Error::new(Kind::IsADirectory, format!("{target}: Is a directory")).about(subject));
+                }
+                FileKind::Regular if stat.size == 0 => return Ok(()),
+                _ => {}
+            },
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => return Err(error.about(subject)),
+        }
+        let upload = Box::pin(self.api.upload(directory, name, content, subject));
+        let look = Box::pin(self.await_empty(target));
+        match select(look, upload).await {
+            Either::Left((seen, _unawaited)) => seen,
+            Either::Right((Ok(()), _)) => Ok(()),
+            // Killed after its time, as it has to be: what counts is what is there.
+            Either::Right((Err(error), look)) if error.kind == Kind::OutcomeUnknown => look.await.map_err(|_| error),
+            Either::Right((Err(error), _)) => Err(error),
+        }
+    }
+
+    /// Looks until the target is there and empty.
+    async fn await_empty(&self, target: &RemotePath) -> Result<()> {
+        let platform = self.api.client.platform();
+        let start = platform.monotonic();
+        let mut pause = Duration::from_millis(15);
+        loop {
+            platform.sleep(pause).await;
+            match self.api.stat(target, true).await {
+                Ok(stat) if stat.size == 0 => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            if platform.monotonic().saturating_sub(start) > self.options.request_timeout {
+                let message = format!("{target}: the server has not made the empty file in time");
+                return Err(Error::new(Kind::OutcomeUnknown, message).about(target.as_str()));
+            }
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// The refusal of what does not fit one request.
+    pub(super) fn too_large(&self, path: &str, size: u64, limit: u64) -> Error {
+        Error::new(
+            Kind::TooLarge,
+            format!("{path} has {size} bytes, more than fit one request ({limit})"),
+        )
+        .about(path)
+    }
+}
+
+/// The permission bits that a put sets on the cluster. A plain file (0644, or 0664 with a group's umask) gets what the cluster's
+/// umask gives; what is executable, private or otherwise particular stays so, for one request more.
+fn worth_carrying(mode: u32) -> Option<u32> {
+    let mode = mode & 0o777;
+    (mode & !0o020 != 0o644).then_some(mode)
+}
+
+async fn hash(file: &dyn LocalFile) -> Result<String> {
+    let mut reader = file.read_from(0)?;
+    let mut hasher = Sha256::new();
+    while let Some(bytes) = reader.read(PIECE).await? {
+        hasher.update(&bytes);
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worth_carrying;
+
+    #[test]
+    fn plain_files_need_no_chmod() {
+        for mode in [0o644, 0o664] {
+            assert_eq!(worth_carrying(mode), None);
+        }
+        for mode in [0o755, 0o600, 0o640, 0o444, 0o666] {
+            assert_eq!(worth_carrying(mode), Some(mode));
+        }
+    }
+}
