@@ -75,13 +75,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure with a message for a person.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            info: Box::new(Info {
-                message: message.into(),
-                ..Info::default()
-            }),
-        }
+        Self { kind, info: Box::new(Info { message: message.into(), ..Info::default() }) }
     }
 
     /// An operation that this version does not do.
@@ -96,10 +90,7 @@ impl Error {
 
     /// Does the server's own text hold these words?
     pub fn server_said(&self, words: &str) -> bool {
-        self.info
-            .server_message
-            .as_deref()
-            .is_some_and(|text| text.contains(words))
+        self.info.server_message.as_deref().is_some_and(|text| text.contains(words))
     }
 
     /// Names what the failure is about.

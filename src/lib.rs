@@ -12,6 +12,7 @@ pub mod remote;
 pub mod scheduler;
 pub mod secret;
 pub mod session;
+pub mod shell;
 pub mod transport;
 
 #[cfg(target_family = "wasm")]

@@ -42,26 +42,12 @@ const fn option(
     default: Option<&'static str>,
     required: bool,
 ) -> Description {
-    Description {
-        name,
-        kind,
-        prompt,
-        help,
-        default,
-        required,
-    }
+    Description { name, kind, prompt, help, default, required }
 }
 
 /// Every option, in the order in which a person is asked.
 pub const DESCRIPTIONS: &[Description] = &[
-    option(
-        "url",
-        OptionKind::Text,
-        "Server URL",
-        "URL to the FirecREST server.",
-        None,
-        true,
-    ),
+    option("url", OptionKind::Text, "Server URL", "URL to the FirecREST server.", None, true),
     option(
         "token_uri",
         OptionKind::Text,
@@ -228,9 +214,7 @@ impl Version {
     /// Do we know how to talk to it? aiida-firecrest's oldest is 2.2.8; the paths and bodies used here are those of 2.x since then.
     pub fn known(self) -> bool {
         self.major == 2
-            && self
-                .minor
-                .is_none_or(|minor| minor > 2 || (minor == 2 && self.patch.is_none_or(|patch| patch >= 8)))
+            && self.minor.is_none_or(|minor| minor > 2 || (minor == 2 && self.patch.is_none_or(|patch| patch >= 8)))
     }
 }
 
@@ -274,19 +258,12 @@ struct Given<'a>(&'a [(String, String)]);
 impl Given<'_> {
     /// The last value of that name that is not empty; else the option's default.
     fn get(&self, name: &str) -> Option<&str> {
-        let given = self
-            .0
-            .iter()
-            .rev()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.trim())
-            .filter(|v| !v.is_empty());
+        let given = self.0.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.trim()).filter(|v| !v.is_empty());
         given.or_else(|| DESCRIPTIONS.iter().find(|d| d.name == name).and_then(|d| d.default))
     }
 
     fn required(&self, name: &str) -> Result<&str> {
-        self.get(name)
-            .ok_or_else(|| Error::invalid(name, format!("the option {name} is missing")))
+        self.get(name).ok_or_else(|| Error::invalid(name, format!("the option {name} is missing")))
     }
 
     fn parsed<T>(&self, name: &str, parse: impl FnOnce(&str) -> Option<T>, expected: &str) -> Result<T> {
@@ -297,10 +274,7 @@ impl Given<'_> {
 
 /// An option's value may be shown, a secret never gets here.
 fn malformed(name: &str, value: &str, expected: &str) -> Error {
-    Error::invalid(
-        name,
-        format!("the option {name} is malformed: '{value}' is not {expected}"),
-    )
+    Error::invalid(name, format!("the option {name} is malformed: '{value}' is not {expected}"))
 }
 
 fn url(name: &str, value: &str) -> Result<Url> {
@@ -375,11 +349,7 @@ impl Options {
             request_timeout: if (0.001..=86_400.0).contains(&timeout) {
                 Duration::from_secs_f64(timeout)
             } else {
-                return Err(malformed(
-                    "request_timeout_s",
-                    &timeout.to_string(),
-                    "between 0.001 and 86400 seconds",
-                ));
+                return Err(malformed("request_timeout_s", &timeout.to_string(), "between 0.001 and 86400 seconds"));
             },
         })
     }
@@ -397,11 +367,7 @@ impl Options {
                 "client_secret_post" => TokenAuthMethod::Post,
                 "client_secret_basic" => TokenAuthMethod::Basic,
                 other => {
-                    return Err(malformed(
-                        "token_auth_method",
-                        other,
-                        "client_secret_post or client_secret_basic",
-                    ));
+                    return Err(malformed("token_auth_method", other, "client_secret_post or client_secret_basic"));
                 }
             },
         })
@@ -428,10 +394,7 @@ mod tests {
             ("client_secret", "hunter2"),
             ("compute_resource", "daint"),
         ];
-        base.iter()
-            .chain(pairs)
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect()
+        base.iter().chain(pairs).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
     }
 
     #[test]
@@ -466,10 +429,7 @@ mod tests {
         ] {
             let error = Options::read(&values(&[(name, value)])).unwrap_err();
             assert_eq!(error.info.subject.as_deref(), Some(name), "{error}");
-            assert!(
-                error.info.message.contains(name) || error.info.message.contains("2.2.8"),
-                "{error}"
-            );
+            assert!(error.info.message.contains(name) || error.info.message.contains("2.2.8"), "{error}");
         }
         for name in ["url", "token_uri", "client_id", "client_secret", "compute_resource"] {
             let error = Options::read(&values(&[(name, " ")])).unwrap_err();
@@ -481,10 +441,7 @@ mod tests {
     fn a_token_stands_in_for_client_credentials() {
         let given = [("url", "http://x"), ("compute_resource", "s"), ("access_token", "t")];
         let given: Vec<_> = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        assert!(matches!(
-            Options::read(&given).unwrap().credentials,
-            Credentials::AccessToken(_)
-        ));
+        assert!(matches!(Options::read(&given).unwrap().credentials, Credentials::AccessToken(_)));
     }
 
     #[test]

@@ -33,10 +33,7 @@ impl RemotePath {
             tidy.push('/');
         }
         if tidy.len() > LONGEST {
-            return Err(Error::invalid(
-                text,
-                format!("the path has {} bytes, more than {LONGEST}", tidy.len()),
-            ));
+            return Err(Error::invalid(text, format!("the path has {} bytes, more than {LONGEST}", tidy.len())));
         }
         Ok(Self(tidy))
     }
@@ -64,6 +61,32 @@ impl RemotePath {
     /// A path below this one. `name` may hold slashes.
     pub fn join(&self, name: &str) -> Result<Self> {
         Self::parse(&format!("{}/{name}", self.0))
+    }
+}
+
+/// An absolute path that goes into a job script of ours, quoted as a shell wants it: a single quote does no harm there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPath(String);
+
+impl JobPath {
+    /// Checks and tidies as [`RemotePath::parse`] does, but for quotes.
+    pub fn parse(text: &str) -> Result<Self> {
+        // A character that no rule of a path looks at stands in for the quote.
+        let stand_in = RemotePath::parse(&text.replace('\'', "q"))?;
+        if stand_in.as_str() == "/" {
+            return Err(Error::invalid(text, "the root directory is not an entry of one"));
+        }
+        let mut tidy = String::with_capacity(text.len());
+        for name in text.split('/').filter(|name| !name.is_empty() && *name != ".") {
+            tidy.push('/');
+            tidy.push_str(name);
+        }
+        Ok(Self(tidy))
+    }
+
+    /// The path, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -115,21 +138,14 @@ mod tests {
     #[test]
     fn refuses() {
         for text in ["", "a/b", "~/x", "/it's", "/a\0b", &format!("/{}", "x".repeat(5000))] {
-            assert_eq!(
-                RemotePath::parse(text).unwrap_err().kind,
-                Kind::InvalidArgument,
-                "{text}"
-            );
+            assert_eq!(RemotePath::parse(text).unwrap_err().kind, Kind::InvalidArgument, "{text}");
         }
     }
 
     #[test]
     fn splits() {
         let split = |text: &str| {
-            RemotePath::parse(text)
-                .unwrap()
-                .split()
-                .map(|(parent, name)| (parent.to_string(), name.to_owned()))
+            RemotePath::parse(text).unwrap().split().map(|(parent, name)| (parent.to_string(), name.to_owned()))
         };
         assert_eq!(split("/a/b"), Some(("/a".into(), "b".into())));
         assert_eq!(split("/a"), Some(("/".into(), "a".into())));

@@ -14,6 +14,7 @@ use crate::firecrest::v2::Api;
 use crate::firecrest::v2::models::{System, Systems};
 use crate::http::Platform;
 use crate::options::{Options, Version, unknown_version};
+use crate::remote::RemotePath;
 use crate::secret::Secret;
 
 /// Default of the server's `max_ops_file_size`, in bytes.
@@ -37,6 +38,8 @@ pub struct Session {
     pub systems: Vec<System>,
     /// Jobs that were alive when last heard of, and when that was.
     pub(crate) alive: RefCell<HashMap<String, Duration>>,
+    /// The user's folder on the default file system, once it has been asked for.
+    pub(crate) home: RefCell<Option<RemotePath>>,
 }
 
 /// What goes into `session.state`. Secret: it holds the token.
@@ -56,16 +59,10 @@ impl Session {
     /// Opens: checks the options and asks the server for its version and limits, unless a fitting state says them.
     pub async fn open(platform: Rc<dyn Platform>, values: &[(String, String)], state: Option<&[u8]>) -> Result<Self> {
         let options = Options::read(values)?;
-        let api = Api {
-            client: Client::new(platform, &options),
-            system: options.compute_resource.clone(),
-        };
+        let api = Api { client: Client::new(platform, &options), system: options.compute_resource.clone() };
         if let Some(state) = state.and_then(|bytes| fitting(bytes, &options)) {
             if let Some(token) = state.token {
-                api.client.auth().adopt(Token {
-                    text: Secret::new(token),
-                    expires: state.token_expires,
-                });
+                api.client.auth().adopt(Token { text: Secret::new(token), expires: state.token_expires });
             }
             let systems = vec![state.system.clone()];
             return Ok(Self {
@@ -75,19 +72,13 @@ impl Session {
                 system: state.system,
                 systems,
                 alive: RefCell::default(),
+                home: RefCell::default(),
             });
         }
         let (Systems { systems }, told) = api.systems().await?;
         let version = accepted_version(&options, told.as_deref(), &api)?;
         let system = find(&systems, &options.compute_resource)?.clone();
-        Ok(Self {
-            options,
-            api,
-            version,
-            system,
-            systems,
-            alive: RefCell::default(),
-        })
+        Ok(Self { options, api, version, system, systems, alive: RefCell::default(), home: RefCell::default() })
     }
 
     /// What another session needs to open without a request.
@@ -108,11 +99,7 @@ impl Session {
 
     /// Largest file in one upload, in bytes.
     pub fn upload_limit(&self) -> u64 {
-        let server = self
-            .system
-            .data_operation
-            .max_ops_file_size
-            .unwrap_or(DEFAULT_UPLOAD_LIMIT);
+        let server = self.system.data_operation.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
         server.min(self.options.small_file_size.unwrap_or(u64::MAX))
     }
 
@@ -165,12 +152,9 @@ fn accepted_version(options: &Options, told: Option<&str>, api: &Api) -> Result<
 
 /// Names are case-insensitive on the server.
 fn find<'a>(systems: &'a [System], name: &str) -> Result<&'a System> {
-    systems
-        .iter()
-        .find(|system| system.name.eq_ignore_ascii_case(name))
-        .ok_or_else(|| {
-            let names: Vec<&str> = systems.iter().map(|system| system.name.as_str()).collect();
-            let message = format!("the server has no system '{name}' (it has: {})", names.join(", "));
-            Error::new(Kind::NotFound, message).about("compute_resource")
-        })
+    systems.iter().find(|system| system.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+        let names: Vec<&str> = systems.iter().map(|system| system.name.as_str()).collect();
+        let message = format!("the server has no system '{name}' (it has: {})", names.join(", "));
+        Error::new(Kind::NotFound, message).about("compute_resource")
+    })
 }

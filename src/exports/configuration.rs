@@ -67,10 +67,7 @@ impl From<System> for wit::SystemInfo {
             file_systems: system.file_systems.into_iter().map(Into::into).collect(),
             upload_limit,
             download_limit,
-            part_size: transfer
-                .as_ref()
-                .and_then(|t| t.multipart.as_ref())
-                .and_then(|m| m.max_part_size),
+            part_size: transfer.as_ref().and_then(|t| t.multipart.as_ref()).and_then(|m| m.max_part_size),
             transfer_method: transfer.and_then(|t| t.service_type),
         }
     }
@@ -78,21 +75,12 @@ impl From<System> for wit::SystemInfo {
 
 impl From<ServiceHealth> for wit::ServiceHealth {
     fn from(health: ServiceHealth) -> Self {
-        Self {
-            kind: health.service_type,
-            path: health.path,
-            healthy: health.healthy,
-            message: health.message,
-        }
+        Self { kind: health.service_type, path: health.path, healthy: health.healthy, message: health.message }
     }
 }
 
 impl From<FileSystem> for wit::FileSystem {
     fn from(system: FileSystem) -> Self {
-        Self {
-            path: system.path,
-            kind: system.data_type,
-            default_work_directory: system.default_work_dir,
-        }
+        Self { path: system.path, kind: system.data_type, default_work_directory: system.default_work_dir }
     }
 }

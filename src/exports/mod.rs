@@ -57,10 +57,7 @@ fn platform() -> Rc<WasiPlatform> {
 
 /// The folders that the host grants in this call.
 fn local() -> WasiLocal {
-    WasiLocal::new(Permissions {
-        get: permissions::get,
-        set: permissions::set,
-    })
+    WasiLocal::new(Permissions { get: permissions::get, set: permissions::set })
 }
 
 /// Hands a transfer's progress to the host.

@@ -31,10 +31,7 @@ impl wit::Guest for Plugin {
     }
 
     fn cancel(session: wit::SessionBorrow<'_>, ids: Vec<String>) -> Result<Vec<wit::CancelOutcome>, Error> {
-        Ok(run(session.get::<Session>().cancel(ids))?
-            .into_iter()
-            .map(Into::into)
-            .collect())
+        Ok(run(session.get::<Session>().cancel(ids))?.into_iter().map(Into::into).collect())
     }
 
     fn wait(
@@ -50,24 +47,15 @@ impl wit::Guest for Plugin {
     }
 
     fn partitions(session: wit::SessionBorrow<'_>) -> Result<Vec<wit::Partition>, Error> {
-        Ok(run(session.get::<Session>().partitions())?
-            .into_iter()
-            .map(Into::into)
-            .collect())
+        Ok(run(session.get::<Session>().partitions())?.into_iter().map(Into::into).collect())
     }
 
     fn nodes(session: wit::SessionBorrow<'_>) -> Result<Vec<wit::Node>, Error> {
-        Ok(run(session.get::<Session>().nodes())?
-            .into_iter()
-            .map(Into::into)
-            .collect())
+        Ok(run(session.get::<Session>().nodes())?.into_iter().map(Into::into).collect())
     }
 
     fn reservations(session: wit::SessionBorrow<'_>) -> Result<Vec<wit::Reservation>, Error> {
-        Ok(run(session.get::<Session>().reservations())?
-            .into_iter()
-            .map(Into::into)
-            .collect())
+        Ok(run(session.get::<Session>().reservations())?.into_iter().map(Into::into).collect())
     }
 }
 
@@ -115,10 +103,7 @@ impl From<wit::WaitOptions> for WaitOptions {
 
 impl From<JobListing> for wit::JobListing {
     fn from(listing: JobListing) -> Self {
-        Self {
-            jobs: listing.jobs.into_iter().map(Into::into).collect(),
-            missing: listing.missing,
-        }
+        Self { jobs: listing.jobs.into_iter().map(Into::into).collect(), missing: listing.missing }
     }
 }
 
@@ -148,11 +133,7 @@ impl From<JobState> for wit::JobState {
 
 impl From<JobInfo> for wit::JobInfo {
     fn from(info: JobInfo) -> Self {
-        let machine = |name| wit::MachineInfo {
-            name,
-            num_mpiprocs: None,
-            num_cpus: None,
-        };
+        let machine = |name| wit::MachineInfo { name, num_mpiprocs: None, num_cpus: None };
         Self {
             job_id: info.job_id,
             title: info.title,

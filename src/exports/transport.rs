@@ -1,5 +1,7 @@
 //! `aiida:hpc/transport`.
 
+use std::rc::Rc;
+
 use wasip2::io::streams::{InputStream, OutputStream};
 
 use super::bindings::aiida::hpc::types::{Error, FileKind};
@@ -8,9 +10,13 @@ use super::bindings::exports::aiida::hpc::transport as wit;
 use super::{Plugin, local, platform, progress, run};
 use crate::error::Error as Failure;
 use crate::firecrest::v2::listing::{self, FileKind as Kind};
-use crate::firecrest::v2::models::Stat;
+use crate::firecrest::v2::models::{Compression, Stat};
+use crate::local::stream::{HostFile, HostWriter};
 use crate::session::Session;
+use crate::transport::archive::{CompressOptions, ExtractOptions};
+use crate::transport::exec::Command;
 use crate::transport::inspect::ListOptions;
+use crate::transport::job::Output;
 use crate::transport::{Overwrite, Summary, TransferOptions, Verification};
 
 impl wit::Guest for Plugin {
@@ -23,11 +29,7 @@ fn unsupported<T>(operation: &str) -> Result<T, Error> {
 
 impl wit::GuestSession for Session {
     fn open(values: OptionValues, state: Option<Vec<u8>>) -> Result<wit::Session, Error> {
-        Ok(wit::Session::new(run(Session::open(
-            platform(),
-            &values,
-            state.as_deref(),
-        ))?))
+        Ok(wit::Session::new(run(Session::open(platform(), &values, state.as_deref()))?))
     }
 
     fn state(&self) -> Vec<u8> {
@@ -51,14 +53,11 @@ impl wit::GuestSession for Session {
     }
 
     fn list(&self, path: String, options: wit::ListOptions) -> Result<Vec<wit::Entry>, Error> {
-        Ok(run(self.list(&path, &options.into()))?
-            .into_iter()
-            .map(Into::into)
-            .collect())
+        Ok(run(self.list(&path, &options.into()))?.into_iter().map(Into::into).collect())
     }
 
-    fn glob(&self, _pattern: String) -> Result<Vec<String>, Error> {
-        unsupported("glob")
+    fn glob(&self, pattern: String) -> Result<Vec<String>, Error> {
+        Ok(run(self.glob(&pattern))?)
     }
 
     fn mkdir(&self, path: String, parents: bool, exist_ok: bool) -> Result<(), Error> {
@@ -73,12 +72,12 @@ impl wit::GuestSession for Session {
         Ok(run(self.remove_tree(&path))?)
     }
 
-    fn rename(&self, _path: String, _new_path: String) -> Result<(), Error> {
-        unsupported("rename")
+    fn rename(&self, path: String, new_path: String) -> Result<(), Error> {
+        Ok(run(self.rename(&path, &new_path))?)
     }
 
-    fn copy(&self, _path: String, _target: String, _dereference: bool) -> Result<(), Error> {
-        unsupported("copy")
+    fn copy(&self, path: String, target: String, dereference: bool) -> Result<(), Error> {
+        Ok(run(self.copy(&path, &target, dereference))?)
     }
 
     fn symlink(&self, target: String, link: String) -> Result<(), Error> {
@@ -109,18 +108,13 @@ impl wit::GuestSession for Session {
         Ok(run(self.write(&path, bytes, mode))?)
     }
 
-    fn read_stream(
-        &self,
-        _path: String,
-        _offset: u64,
-        _length: Option<u64>,
-        _into: OutputStream,
-    ) -> Result<u64, Error> {
-        unsupported("read-stream")
+    fn read_stream(&self, path: String, offset: u64, length: Option<u64>, into: OutputStream) -> Result<u64, Error> {
+        let mut into = HostWriter::new(into);
+        Ok(run(self.read_stream(&path, offset, length, &mut into, &progress()))?)
     }
 
-    fn write_stream(&self, _path: String, _from: InputStream, _size: u64, _mode: Option<u32>) -> Result<(), Error> {
-        unsupported("write-stream")
+    fn write_stream(&self, path: String, from: InputStream, size: u64, mode: Option<u32>) -> Result<(), Error> {
+        Ok(run(self.write_stream(&path, Rc::new(HostFile::new(from, size)), mode))?)
     }
 
     fn put(&self, from: String, to: String, options: wit::TransferOptions) -> Result<wit::TransferSummary, Error> {
@@ -131,12 +125,12 @@ impl wit::GuestSession for Session {
         Ok(run(async { self.get(&local(), &from, &to, options.into(), &progress()).await })?.into())
     }
 
-    fn compress(&self, _sources: Vec<String>, _archive: String, _options: wit::CompressOptions) -> Result<(), Error> {
-        unsupported("compress")
+    fn compress(&self, sources: Vec<String>, archive: String, options: wit::CompressOptions) -> Result<(), Error> {
+        Ok(run(self.compress(&sources, &archive, &options.into()))?)
     }
 
-    fn extract(&self, _archive: String, _target: String, _options: wit::ExtractOptions) -> Result<(), Error> {
-        unsupported("extract")
+    fn extract(&self, archive: String, target: String, options: wit::ExtractOptions) -> Result<(), Error> {
+        Ok(run(self.extract(&archive, &target, options.into()))?)
     }
 
     fn copy_to(
@@ -149,8 +143,8 @@ impl wit::GuestSession for Session {
         unsupported("copy-to")
     }
 
-    fn exec(&self, _command: wit::Command) -> Result<wit::CommandOutput, Error> {
-        unsupported("exec")
+    fn exec(&self, command: wit::Command) -> Result<wit::CommandOutput, Error> {
+        Ok(run(self.exec(&command.into()))?.into())
     }
 }
 
@@ -190,11 +184,7 @@ impl From<listing::Entry> for wit::Entry {
 
 impl From<wit::ListOptions> for ListOptions {
     fn from(options: wit::ListOptions) -> Self {
-        Self {
-            recursive: options.recursive,
-            hidden: options.hidden,
-            pattern: options.pattern,
-        }
+        Self { recursive: options.recursive, hidden: options.hidden, pattern: options.pattern }
     }
 }
 
@@ -213,6 +203,53 @@ impl From<wit::TransferOptions> for TransferOptions {
             size: options.size,
             mode: options.mode,
         }
+    }
+}
+
+impl From<wit::Compression> for Compression {
+    fn from(compression: wit::Compression) -> Self {
+        match compression {
+            wit::Compression::None => Self::None,
+            wit::Compression::Gzip => Self::Gzip,
+            wit::Compression::Bzip2 => Self::Bzip2,
+            wit::Compression::Xz => Self::Xz,
+        }
+    }
+}
+
+impl From<wit::CompressOptions> for CompressOptions {
+    fn from(options: wit::CompressOptions) -> Self {
+        Self {
+            compression: options.compression.into(),
+            root: options.root,
+            dereference: options.dereference,
+            pattern: options.pattern,
+            overwrite: options.overwrite,
+        }
+    }
+}
+
+impl From<wit::ExtractOptions> for ExtractOptions {
+    fn from(options: wit::ExtractOptions) -> Self {
+        Self { compression: options.compression.map(Into::into), strip_components: options.strip_components }
+    }
+}
+
+impl From<wit::Command> for Command {
+    fn from(command: wit::Command) -> Self {
+        Self {
+            line: command.line,
+            working_directory: command.working_directory,
+            environment: command.environment,
+            stdin: command.stdin,
+            time_limit: command.time_limit,
+        }
+    }
+}
+
+impl From<Output> for wit::CommandOutput {
+    fn from(output: Output) -> Self {
+        Self { exit_code: output.exit_code, stdout: output.stdout, stderr: output.stderr }
     }
 }
 

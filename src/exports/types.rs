@@ -78,11 +78,7 @@ impl From<UserInfo> for Identity {
     fn from(info: UserInfo) -> Self {
         let small = |id: Option<u64>| id.and_then(|id| u32::try_from(id).ok());
         Self {
-            default_account: info
-                .accounts
-                .iter()
-                .find(|account| account.default)
-                .map(|account| account.name.clone()),
+            default_account: info.accounts.iter().find(|account| account.default).map(|account| account.name.clone()),
             accounts: info.accounts.into_iter().map(|account| account.name).collect(),
             uid: small(info.user.id),
             gid: info.group.as_ref().and_then(|group| small(group.id)),

@@ -43,11 +43,7 @@ pub struct Auth {
 impl Auth {
     /// Without a token yet.
     pub fn new(credentials: Credentials) -> Self {
-        Self {
-            credentials,
-            current: RefCell::new(None),
-            renewing: Mutex::new(()),
-        }
+        Self { credentials, current: RefCell::new(None), renewing: Mutex::new(()) }
     }
 
     /// Takes a token that another session got.
@@ -79,12 +75,9 @@ impl Auth {
     pub async fn token(&self, client: &Client) -> Result<Secret> {
         let (token_uri, client_id, secret, method) = match &self.credentials {
             Credentials::AccessToken(token) => return Ok(token.clone()),
-            Credentials::Client {
-                token_uri,
-                client_id,
-                client_secret,
-                method,
-            } => (token_uri, client_id, client_secret, *method),
+            Credentials::Client { token_uri, client_id, client_secret, method } => {
+                (token_uri, client_id, client_secret, *method)
+            }
         };
         if let Some(token) = self.fresh(client) {
             return Ok(token);
@@ -103,10 +96,7 @@ impl Auth {
     fn fresh(&self, client: &Client) -> Option<Secret> {
         let now = client.platform().unix_now();
         let current = self.current.borrow();
-        current
-            .as_ref()
-            .filter(|token| token.expires > now + RENEW_BEFORE)
-            .map(|token| token.text.clone())
+        current.as_ref().filter(|token| token.expires > now + RENEW_BEFORE).map(|token| token.text.clone())
     }
 }
 
@@ -134,11 +124,7 @@ fn token_request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: 
     ];
     match method {
         TokenAuthMethod::Post => {
-            form.push_str(&format!(
-                "&client_id={}&client_secret={}",
-                encode(id),
-                encode(secret.reveal())
-            ));
+            form.push_str(&format!("&client_id={}&client_secret={}", encode(id), encode(secret.reveal())));
         }
         // RFC 6749 section 2.3.1: both are form-encoded before they are joined.
         TokenAuthMethod::Basic => {
@@ -169,9 +155,7 @@ async fn request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: 
             ),
             Err(error) => Outcome::Failed(error),
         };
-        if let Verdict::Again(pause) = client
-            .policy
-            .decide(attempt, Effect::Read, outcome, client.platform().random())
+        if let Verdict::Again(pause) = client.policy.decide(attempt, Effect::Read, outcome, client.platform().random())
         {
             attempt += 1;
             client.platform().sleep(pause).await;
@@ -192,14 +176,8 @@ fn read(status: u16, bytes: &[u8], asked_at: u64, uri: &Url) -> Result<Token> {
             // The parser's words could quote the answer, and the answer could hold a token.
             Error::new(Kind::Unavailable, format!("what answers at {place} is no token server")).about("token_uri")
         })?;
-        let lifetime = answer
-            .expires_in
-            .filter(|s| s.is_finite() && *s >= 0.0)
-            .map_or(UNTOLD_LIFETIME, |s| s as u64);
-        return Ok(Token {
-            text: Secret::new(answer.access_token),
-            expires: asked_at.saturating_add(lifetime),
-        });
+        let lifetime = answer.expires_in.filter(|s| s.is_finite() && *s >= 0.0).map_or(UNTOLD_LIFETIME, |s| s as u64);
+        return Ok(Token { text: Secret::new(answer.access_token), expires: asked_at.saturating_add(lifetime) });
     }
     let refusal: TokenRefusal = serde_json::from_slice(bytes).unwrap_or_default();
     let kind = match status {
@@ -209,22 +187,16 @@ fn read(status: u16, bytes: &[u8], asked_at: u64, uri: &Url) -> Result<Token> {
         429 => Kind::RateLimited,
         _ => Kind::Unavailable,
     };
-    let said = [refusal.error, refusal.error_description]
-        .into_iter()
-        .filter(|t| !t.is_empty())
-        .collect::<Vec<_>>()
-        .join(": ");
+    let said =
+        [refusal.error, refusal.error_description].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(": ");
     let message = match kind {
         Kind::Unauthenticated if !said.is_empty() => format!("the token server refuses these credentials ({said})"),
         Kind::Unauthenticated => "the token server refuses these credentials".to_owned(),
         Kind::RateLimited => "the token server wants fewer requests".to_owned(),
         _ => format!("what answers at {place} is no token server: it says {status}"),
     };
-    let mut error = Error::new(kind, message).about(if kind == Kind::Unauthenticated {
-        "client_id"
-    } else {
-        "token_uri"
-    });
+    let mut error =
+        Error::new(kind, message).about(if kind == Kind::Unauthenticated { "client_id" } else { "token_uri" });
     error.info.http_status = Some(status);
     error.info.server_message = Some(said).filter(|t| !t.is_empty());
     Err(error)
@@ -247,13 +219,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let token = read(
-            200,
-            br#"{"access_token":"abc","expires_in":300,"token_type":"Bearer"}"#,
-            1000,
-            &uri(),
-        )
-        .unwrap();
+        let token =
+            read(200, br#"{"access_token":"abc","expires_in":300,"token_type":"Bearer"}"#, 1000, &uri()).unwrap();
         assert_eq!((token.text.reveal(), token.expires), ("abc", 1300));
         let token = read(200, br#"{"access_token":"abc"}"#, 1000, &uri()).unwrap();
         assert_eq!(token.expires, 1000 + UNTOLD_LIFETIME);

@@ -62,15 +62,9 @@ const LINE_ENDINGS: &[(&str, Kind)] = &[
 
 /// What the server's own sentences hold, and what that means. In this order.
 const SENTENCES: &[(&str, Kind)] = &[
-    (
-        "does not match any of the defined filesystem paths",
-        Kind::InvalidArgument,
-    ),
+    ("does not match any of the defined filesystem paths", Kind::InvalidArgument),
     ("is not an absolute path", Kind::InvalidArgument),
-    (
-        "Unable to decode request and retreive the required path",
-        Kind::InvalidArgument,
-    ),
+    ("Unable to decode request and retreive the required path", Kind::InvalidArgument),
     ("Account parameter is required", Kind::InvalidArgument),
     ("Requested transfer method is not available", Kind::Unsupported),
     ("when configured to use rest connection mode", Kind::Unsupported),
@@ -128,9 +122,7 @@ pub fn classify(
     subject: &str,
     now: u64,
 ) -> Error {
-    let refusal: Option<Refusal> = serde_json::from_slice(bytes)
-        .ok()
-        .filter(|r: &Refusal| r.error_type.is_some());
+    let refusal: Option<Refusal> = serde_json::from_slice(bytes).ok().filter(|r: &Refusal| r.error_type.is_some());
     let text = refusal.as_ref().map(spoken).unwrap_or_default();
     let kind = match status {
         // These statuses say all by themselves; 404 and 5xx do not.
@@ -180,13 +172,10 @@ fn spoken(refusal: &Refusal) -> String {
     if told.is_empty() { text } else { told.join("; ") }
 }
 
-fn by_text(text: &str, effect: Effect) -> Option<Kind> {
+/// What the words of a tool or of the server mean, if they mean anything.
+pub fn by_text(text: &str, effect: Effect) -> Option<Kind> {
     if text.contains("sbatch: error:") {
-        return Some(if text.contains("Unable to open file") {
-            Kind::NotFound
-        } else {
-            Kind::InvalidArgument
-        });
+        return Some(if text.contains("Unable to open file") { Kind::NotFound } else { Kind::InvalidArgument });
     }
     // From the last line: what came before may quote names. The tools end a line with the reason and nothing else.
     for line in text.lines().rev() {
@@ -194,16 +183,9 @@ fn by_text(text: &str, effect: Effect) -> Option<Kind> {
             return Some(*kind);
         }
     }
-    let kind = SENTENCES
-        .iter()
-        .find(|(part, _)| text.contains(part))
-        .map(|(_, kind)| *kind)?;
+    let kind = SENTENCES.iter().find(|(part, _)| text.contains(part)).map(|(_, kind)| *kind)?;
     // The command was killed after its time: a write may have got anywhere.
-    Some(if kind == Kind::Timeout && effect.changes() {
-        Kind::OutcomeUnknown
-    } else {
-        kind
-    })
+    Some(if kind == Kind::Timeout && effect.changes() { Kind::OutcomeUnknown } else { kind })
 }
 
 /// Without the preamble that the server puts before every tool's output.
@@ -238,24 +220,15 @@ fn plain(bytes: &[u8]) -> String {
 pub fn retry_after(headers: &[(String, String)], now: u64) -> Option<Duration> {
     let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.trim());
     let seconds = |text: &str| {
-        text.parse::<f64>()
-            .ok()
-            .filter(|s| s.is_finite() && *s >= 0.0 && *s < 1e9)
-            .map(Duration::from_secs_f64)
+        text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0 && *s < 1e9).map(Duration::from_secs_f64)
     };
     let date = |text: &str| {
-        let at = httpdate::parse_http_date(text)
-            .ok()?
-            .duration_since(std::time::UNIX_EPOCH)
-            .ok()?
-            .as_secs();
+        let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
         Some(Duration::from_secs(at.saturating_sub(now)))
     };
     match header("retry-after") {
         Some(text) => seconds(text).or_else(|| date(text)),
-        None => header("ratelimit-reset")
-            .or_else(|| header("x-ratelimit-reset"))
-            .and_then(seconds),
+        None => header("ratelimit-reset").or_else(|| header("x-ratelimit-reset")).and_then(seconds),
     }
 }
 
@@ -371,20 +344,14 @@ mod tests {
             "data":{"fields":[{"location":"path","name":"job_id","message":"String should match pattern '^[a-zA-Z0-9]+$'"}]},"user":"u"}"#;
         let error = classify(400, &[], body.as_bytes(), Effect::Read, "12_3", 0);
         assert_eq!(error.kind, Kind::InvalidArgument);
-        assert_eq!(
-            error.info.message,
-            "12_3: job_id: String should match pattern '^[a-zA-Z0-9]+$'"
-        );
+        assert_eq!(error.info.message, "12_3: job_id: String should match pattern '^[a-zA-Z0-9]+$'");
     }
 
     #[test]
     fn slurms_words_behind_an_error_count() {
         let body = r#"{"errorType":"error","message":"Error executing Slurm command.",
             "causedBy":["Unexpected Slurm command response. exit_status:1 std_err:sacct: fatal: Bad job/step specified: abc\n"],"data":null,"user":"u"}"#;
-        assert_eq!(
-            classify(500, &[], body.as_bytes(), Effect::Read, "abc", 0).kind,
-            Kind::InvalidArgument
-        );
+        assert_eq!(classify(500, &[], body.as_bytes(), Effect::Read, "abc", 0).kind, Kind::InvalidArgument);
     }
 
     #[test]
@@ -403,11 +370,7 @@ mod tests {
             (403, Effect::Read, Kind::PermissionDenied),
             (404, Effect::Read, Kind::Unavailable),
         ] {
-            assert_eq!(
-                classify(status, &[], b"<html>nginx</html>", effect, "/p", 0).kind,
-                expected,
-                "{status}"
-            );
+            assert_eq!(classify(status, &[], b"<html>nginx</html>", effect, "/p", 0).kind, expected, "{status}");
         }
     }
 
@@ -415,14 +378,8 @@ mod tests {
     fn pauses() {
         let after = |name: &str, value: &str| retry_after(&[(name.into(), value.into())], 784_111_770);
         assert_eq!(after("retry-after", "7"), Some(Duration::from_secs(7)));
-        assert_eq!(
-            after("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            Some(Duration::from_secs(7))
-        );
-        assert_eq!(
-            after("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(after("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(7)));
+        assert_eq!(after("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(after("ratelimit-reset", "30"), Some(Duration::from_secs(30)));
         assert_eq!(after("retry-after", "-3"), None);
         assert_eq!(after("retry-after", "soon"), None);

@@ -53,15 +53,7 @@ impl<'a> Call<'a> {
     /// A call that looks.
     pub fn get(segments: Vec<&'a str>, query: Vec<(&'a str, &'a str)>, subject: &'a str) -> Self {
         let (method, effect) = (Method::Get, Effect::Read);
-        Self {
-            method,
-            segments,
-            query,
-            content_type: None,
-            body: Body::Empty,
-            effect,
-            subject,
-        }
+        Self { method, segments, query, content_type: None, body: Body::Empty, effect, subject }
     }
 
     /// A call that changes something, with a JSON body.
@@ -106,10 +98,7 @@ pub struct OpenAnswer {
 impl OpenAnswer {
     /// `content-length`, where the server told it.
     pub fn length(&self) -> Option<u64> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == "content-length")
-            .and_then(|(_, v)| v.parse().ok())
+        self.headers.iter().find(|(n, _)| n == "content-length").and_then(|(_, v)| v.parse().ok())
     }
 }
 
@@ -183,10 +172,7 @@ impl Client {
     /// Reads JSON; what is none was not written by FirecREST.
     pub fn parse<T: DeserializeOwned>(&self, bytes: &[u8], subject: &str) -> Result<T> {
         serde_json::from_slice(bytes).map_err(|e| {
-            let message = format!(
-                "what answers at {} is not a FirecREST that this plugin knows: {e}",
-                self.server()
-            );
+            let message = format!("what answers at {} is not a FirecREST that this plugin knows: {e}", self.server());
             Error::new(Kind::Unavailable, message).about(subject)
         })
     }
@@ -231,9 +217,7 @@ impl Client {
                     )
                 }
                 Ok(_) => Verdict::Done,
-                Err(error) => self
-                    .policy
-                    .decide(attempt, call.effect, Outcome::Failed(error), self.platform.random()),
+                Err(error) => self.policy.decide(attempt, call.effect, Outcome::Failed(error), self.platform.random()),
             };
             match verdict {
                 Verdict::Again(pause) => {
@@ -288,16 +272,8 @@ impl Client {
             Err(_) if !success => Vec::new(),
             read => read?,
         };
-        let answer = Answer {
-            status: response.status,
-            headers: response.headers,
-            bytes,
-        };
-        Ok(if success {
-            Tried::Whole(answer)
-        } else {
-            Tried::Refused(answer)
-        })
+        let answer = Answer { status: response.status, headers: response.headers, bytes };
+        Ok(if success { Tried::Whole(answer) } else { Tried::Refused(answer) })
     }
 
     /// The error of a request that got no answer.

@@ -126,10 +126,7 @@ pub trait ResponseBody {
         Box::pin(async move {
             let mut copied = 0;
             while let Some(bytes) = self.chunk().await? {
-                writer
-                    .write(&bytes)
-                    .await
-                    .map_err(|e| SendError::Local(e.info.message.clone()))?;
+                writer.write(&bytes).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
                 copied += bytes.len() as u64;
             }
             Ok(copied)

@@ -57,18 +57,9 @@ mod tests {
 
     #[test]
     fn every_name_arrives_as_it_is() {
-        for name in [
-            "a.txt",
-            "a b;c.txt",
-            "ünï.txt",
-            "say \"hi\"",
-            "new\nline",
-            "-dash",
-            "per%20cent",
-            "tab\t",
-            "a'b",
-            "c\\d",
-        ] {
+        for name in
+            ["a.txt", "a b;c.txt", "ünï.txt", "say \"hi\"", "new\nline", "-dash", "per%20cent", "tab\t", "a'b", "c\\d"]
+        {
             assert_eq!(as_the_server_reads_it(&form(name, "b").head), name);
         }
         for name in ["C:\\temp", "\\\\share\\x", "é:\\"] {

@@ -18,12 +18,7 @@ impl Rate {
     pub fn per_minute(per_minute: u32) -> Self {
         let per_second = f64::from(per_minute) / 60.0;
         let capacity = (per_second * 10.0).max(1.0);
-        Self {
-            per_second,
-            capacity,
-            tokens: capacity,
-            at: Duration::ZERO,
-        }
+        Self { per_second, capacity, tokens: capacity, at: Duration::ZERO }
     }
 
     /// Takes a place for one request and says how long to wait for it. Places are given in the order of asking.
@@ -34,11 +29,7 @@ impl Rate {
         let passed = now.saturating_sub(self.at).as_secs_f64();
         self.at = self.at.max(now);
         self.tokens = (self.tokens + passed * self.per_second).min(self.capacity) - 1.0;
-        if self.tokens >= 0.0 {
-            Duration::ZERO
-        } else {
-            Duration::from_secs_f64(-self.tokens / self.per_second)
-        }
+        if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.per_second) }
     }
 }
 

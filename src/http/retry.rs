@@ -115,10 +115,7 @@ impl Policy {
 
     /// Full jitter: evenly between nothing and a ceiling that doubles with each try.
     fn backoff(&self, attempt: u32, chance: u64) -> Duration {
-        let ceiling = self
-            .base
-            .saturating_mul(1 << attempt.saturating_sub(1).min(16))
-            .min(self.cap);
+        let ceiling = self.base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(self.cap);
         ceiling.mul_f64(fraction(chance))
     }
 }
@@ -162,20 +159,14 @@ mod tests {
     #[test]
     fn a_requested_pause_is_kept_but_not_for_ever() {
         let policy = Policy::default();
-        let Verdict::Again(pause) = policy.decide(
-            1,
-            Effect::Write,
-            Outcome::Answered(429, Some(Duration::from_secs(3))),
-            9,
-        ) else {
+        let Verdict::Again(pause) =
+            policy.decide(1, Effect::Write, Outcome::Answered(429, Some(Duration::from_secs(3))), 9)
+        else {
             panic!("not repeated")
         };
         assert!(pause >= Duration::from_secs(3) && pause < Duration::from_secs(4));
         let hour = Some(Duration::from_secs(3600));
-        assert_eq!(
-            policy.decide(1, Effect::Read, Outcome::Answered(429, hour), 9),
-            Verdict::Done
-        );
+        assert_eq!(policy.decide(1, Effect::Read, Outcome::Answered(429, hour), 9), Verdict::Done);
     }
 
     proptest! {

@@ -47,11 +47,7 @@ impl Url {
             return Err("it names no host".into());
         }
         let path_and_query = uri.path_and_query().map_or("", |p| p.as_str());
-        Ok(Self {
-            secure,
-            authority,
-            path_and_query: path_and_query.trim_end_matches('/').into(),
-        })
+        Ok(Self { secure, authority, path_and_query: path_and_query.trim_end_matches('/').into() })
     }
 
     /// The same server, with path segments added (each one encoded) and a query (each key and value encoded).
@@ -67,10 +63,7 @@ impl Url {
             path.push('=');
             path.push_str(&encode(value));
         }
-        Self {
-            path_and_query: path,
-            ..self.clone()
-        }
+        Self { path_and_query: path, ..self.clone() }
     }
 
     /// https?
@@ -85,11 +78,7 @@ impl Url {
 
     /// As it goes into a request line.
     pub fn path_and_query(&self) -> &str {
-        if self.path_and_query.is_empty() {
-            "/"
-        } else {
-            &self.path_and_query
-        }
+        if self.path_and_query.is_empty() { "/" } else { &self.path_and_query }
     }
 
     /// For people: without the query, which can hold a signature.

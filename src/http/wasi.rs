@@ -1,6 +1,4 @@
 //! The wire of the component: wasi:http, waited for with wstd's reactor.
-//!
-//! No pollable outlives the exported call in which it was made: the reactor lives as long as one `block_on`.
 
 use std::time::Duration;
 
@@ -11,21 +9,14 @@ use wasip2::http::types::{
     self as wire, ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, OutgoingBody,
     OutgoingRequest, RequestOptions, Scheme,
 };
-use wasip2::io::poll::Pollable;
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
-use wstd::runtime::AsyncPollable;
 
 use super::{Body, Method, Platform, Request, Response, ResponseBody, SendError};
 use crate::local::LocalWriter;
-use crate::local::wasi::{WasiReader, WasiWriter};
+use crate::local::stream::{flush, read, ready, write};
 
 /// One read or splice moves at most this much. Larger pieces bring nothing (tried: 64 KiB and 1 MiB) and would sit in memory.
 const PIECE: u64 = 256 * 1024;
-
-/// Waits until a pollable is ready.
-pub async fn ready(pollable: Pollable) {
-    AsyncPollable::new(pollable).wait_for().await;
-}
 
 /// wasi:http, wasi:clocks and wasi:random.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,10 +29,7 @@ impl Platform for WasiPlatform {
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         Box::pin(async move {
-            ready(monotonic_clock::subscribe_duration(
-                duration.as_nanos().try_into().unwrap_or(u64::MAX),
-            ))
-            .await;
+            ready(monotonic_clock::subscribe_duration(duration.as_nanos().try_into().unwrap_or(u64::MAX))).await;
         })
     }
 
@@ -60,9 +48,7 @@ impl Platform for WasiPlatform {
 
 async fn send(request: &Request) -> Result<Response, SendError> {
     let (outgoing, options) = prepare(request)?;
-    let body = outgoing
-        .body()
-        .map_err(|()| SendError::Other("the request has no body to write".into()))?;
+    let body = outgoing.body().map_err(|()| SendError::Other("the request has no body to write".into()))?;
     let future = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| send_error(&code))?;
 
     // The body is written while the answer is awaited: a server may answer, and close, before it has read everything.
@@ -85,30 +71,15 @@ async fn send(request: &Request) -> Result<Response, SendError> {
         .map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned()))
         .collect();
     let status = response.status();
-    let body = response
-        .consume()
-        .map_err(|()| SendError::Other("the answer's body was taken twice".into()))?;
-    let stream = body
-        .stream()
-        .map_err(|()| SendError::Other("the answer's body was taken twice".into()))?;
-    Ok(Response {
-        status,
-        headers,
-        body: Box::new(WasiBody {
-            stream,
-            _body: body,
-            _response: response,
-        }),
-    })
+    let body = response.consume().map_err(|()| SendError::Other("the answer's body was taken twice".into()))?;
+    let stream = body.stream().map_err(|()| SendError::Other("the answer's body was taken twice".into()))?;
+    Ok(Response { status, headers, body: Box::new(WasiBody { stream, _body: body, _response: response }) })
 }
 
 fn prepare(request: &Request) -> Result<(OutgoingRequest, RequestOptions), SendError> {
     let bad = |what: &str| SendError::Other(format!("the request's {what} is not acceptable"));
-    let mut headers: Vec<(String, Vec<u8>)> = request
-        .headers
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes()))
-        .collect();
+    let mut headers: Vec<(String, Vec<u8>)> =
+        request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())).collect();
     if !matches!(request.body, Body::Empty) || matches!(request.method, Method::Post | Method::Put) {
         headers.push(("content-length".into(), request.body.length().to_string().into_bytes()));
     }
@@ -120,19 +91,11 @@ fn prepare(request: &Request) -> Result<(OutgoingRequest, RequestOptions), SendE
         Method::Put => wire::Method::Put,
         Method::Delete => wire::Method::Delete,
     };
-    let scheme = if request.url.secure() {
-        Scheme::Https
-    } else {
-        Scheme::Http
-    };
+    let scheme = if request.url.secure() { Scheme::Https } else { Scheme::Http };
     outgoing.set_method(&method).map_err(|()| bad("method"))?;
     outgoing.set_scheme(Some(&scheme)).map_err(|()| bad("scheme"))?;
-    outgoing
-        .set_authority(Some(request.url.authority()))
-        .map_err(|()| bad("host"))?;
-    outgoing
-        .set_path_with_query(Some(request.url.path_and_query()))
-        .map_err(|()| bad("path"))?;
+    outgoing.set_authority(Some(request.url.authority())).map_err(|()| bad("host"))?;
+    outgoing.set_path_with_query(Some(request.url.path_and_query())).map_err(|()| bad("path"))?;
     let nanos = |d: Duration| Some(d.as_nanos().try_into().unwrap_or(u64::MAX));
     let options = RequestOptions::new();
     // A host that cannot limit one of these says so; the others still hold.
@@ -155,47 +118,24 @@ async fn answer(future: FutureIncomingResponse) -> Result<IncomingResponse, Send
 
 async fn write_body(body: OutgoingBody, content: &Body) -> Result<(), SendError> {
     if !matches!(content, Body::Empty) {
-        let stream = body
-            .write()
-            .map_err(|()| SendError::Other("the request's body was taken twice".into()))?;
+        let stream = body.write().map_err(|()| SendError::Other("the request's body was taken twice".into()))?;
         match content {
             Body::Empty => {}
-            Body::Bytes(bytes) => write_all(&stream, bytes).await?,
-            Body::File {
-                head,
-                file,
-                offset,
-                length,
-                tail,
-            } => {
-                write_all(&stream, head).await?;
-                let mut reader = file
-                    .read_from(*offset)
-                    .map_err(|e| SendError::Local(e.info.message.clone()))?;
-                match reader.as_any().downcast_mut::<WasiReader>() {
-                    Some(reader) => splice(&reader.stream, &stream, *length).await?,
-                    None => return Err(SendError::Local("the file is not the host's".into())),
-                }
-                write_all(&stream, tail).await?;
+            Body::Bytes(bytes) => write(&stream, bytes).await.map_err(stream_error)?,
+            Body::File { head, file, offset, length, tail } => {
+                write(&stream, head).await.map_err(stream_error)?;
+                let reader = file.read_from(*offset).map_err(|e| SendError::Local(e.info.message.clone()))?;
+                splice(reader.stream(), &stream, *length).await?;
+                write(&stream, tail).await.map_err(stream_error)?;
             }
         }
-        flush(&stream).await?;
+        match flush(&stream).await {
+            // The peer has answered and closed: the answer decides.
+            Ok(()) | Err(StreamError::Closed) => {}
+            Err(error) => return Err(stream_error(error)),
+        }
     }
     OutgoingBody::finish(body, None).map_err(|code| send_error(&code))
-}
-
-async fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), SendError> {
-    while !bytes.is_empty() {
-        let room = stream.check_write().map_err(stream_error)?;
-        if room == 0 {
-            ready(stream.subscribe()).await;
-            continue;
-        }
-        let n = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-        stream.write(&bytes[..n]).map_err(stream_error)?;
-        bytes = &bytes[n..];
-    }
-    Ok(())
 }
 
 /// Moves exactly `length` bytes without their entering this component's memory.
@@ -215,22 +155,6 @@ async fn splice(from: &InputStream, to: &OutputStream, length: u64) -> Result<()
     Ok(())
 }
 
-async fn flush(stream: &OutputStream) -> Result<(), SendError> {
-    match stream.flush() {
-        Ok(()) => {}
-        // The peer has answered and closed: the answer decides.
-        Err(StreamError::Closed) => return Ok(()),
-        Err(error) => return Err(stream_error(error)),
-    }
-    loop {
-        match stream.check_write() {
-            Ok(0) => ready(stream.subscribe()).await,
-            Ok(_) | Err(StreamError::Closed) => return Ok(()),
-            Err(error) => return Err(stream_error(error)),
-        }
-    }
-}
-
 /// Fields are dropped in order: the stream is a child of the body, the body of the response.
 struct WasiBody {
     stream: InputStream,
@@ -240,23 +164,11 @@ struct WasiBody {
 
 impl ResponseBody for WasiBody {
     fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, SendError>> {
-        Box::pin(async move {
-            loop {
-                match self.stream.read(PIECE) {
-                    Ok(bytes) if bytes.is_empty() => ready(self.stream.subscribe()).await,
-                    Ok(bytes) => return Ok(Some(bytes)),
-                    Err(StreamError::Closed) => return Ok(None),
-                    Err(error) => return Err(stream_error(error)),
-                }
-            }
-        })
+        Box::pin(async move { read(&self.stream, PIECE).await.map_err(stream_error) })
     }
 
     fn copy_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {
         Box::pin(async move {
-            let Some(writer) = writer.as_any().downcast_mut::<WasiWriter>() else {
-                return Err(SendError::Local("the file is not the host's".into()));
-            };
             let to = writer.stream();
             let mut copied = 0;
             loop {
@@ -299,12 +211,9 @@ fn send_error(code: &ErrorCode) -> SendError {
             SendError::Tls("the other side does not speak TLS, or not a version in common".into())
         }
         ErrorCode::TlsCertificateError => SendError::Tls("its certificate is not trusted".into()),
-        ErrorCode::TlsAlertReceived(alert) => SendError::Tls(
-            alert
-                .alert_message
-                .clone()
-                .unwrap_or_else(|| "refused by the other side".into()),
-        ),
+        ErrorCode::TlsAlertReceived(alert) => {
+            SendError::Tls(alert.alert_message.clone().unwrap_or_else(|| "refused by the other side".into()))
+        }
         ErrorCode::ConnectionTerminated => SendError::Reset("ended by the other side".into()),
         ErrorCode::HttpResponseIncomplete => SendError::Reset("the answer was cut".into()),
         ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {

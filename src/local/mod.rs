@@ -4,9 +4,10 @@
 
 pub mod path;
 #[cfg(target_family = "wasm")]
+pub mod stream;
+#[cfg(target_family = "wasm")]
 pub mod wasi;
 
-use std::any::Any;
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
@@ -53,11 +54,12 @@ pub trait LocalReader {
     /// The next piece, at most `max` bytes; none at the end.
     fn read(&mut self, max: u64) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>>>;
 
-    /// For a splice that never enters memory.
-    fn as_any(&mut self) -> &mut dyn Any;
+    /// The same bytes as a stream of the host's, which moves them without their entering memory.
+    #[cfg(target_family = "wasm")]
+    fn stream(&self) -> &wasip2::io::streams::InputStream;
 }
 
-/// A file being written. Dropped unfinished, it leaves nothing.
+/// A file being written, or a stream. Dropped unfinished, a file leaves nothing.
 pub trait LocalWriter {
     /// Appends.
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<()>>;
@@ -65,6 +67,7 @@ pub trait LocalWriter {
     /// Puts the file in its place, with these permission bits where the host can set them.
     fn finish(self: Box<Self>, mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>>;
 
-    /// For a splice that never enters memory.
-    fn as_any(&mut self) -> &mut dyn Any;
+    /// Where the bytes go, as a stream of the host's.
+    #[cfg(target_family = "wasm")]
+    fn stream(&self) -> &wasip2::io::streams::OutputStream;
 }

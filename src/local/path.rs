@@ -30,11 +30,7 @@ pub fn below<'p>(folders: &[String], path: &'p str) -> Option<(usize, &'p str)> 
 pub fn split(relative: &str) -> Option<(&str, &str)> {
     let trimmed = relative.trim_end_matches('/');
     let (parent, name) = trimmed.rsplit_once('/').unwrap_or((".", trimmed));
-    if name.is_empty() || name == "." || name == ".." {
-        None
-    } else {
-        Some((parent, name))
-    }
+    if name.is_empty() || name == "." || name == ".." { None } else { Some((parent, name)) }
 }
 
 #[cfg(test)]

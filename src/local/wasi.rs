@@ -1,6 +1,5 @@
 //! The granted folders through wasi:filesystem. Made anew in each exported call, so that a folder granted for one call is gone in the next.
 
-use std::any::Any;
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
@@ -8,9 +7,8 @@ use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags};
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
-use super::{Local, LocalFile, LocalKind, LocalReader, LocalWriter, path};
+use super::{Local, LocalFile, LocalKind, LocalReader, LocalWriter, path, stream};
 use crate::error::{Error, Kind, Result};
-use crate::http::wasi::ready;
 
 /// How permission bits of local files are read and set: the host does it, wasi:filesystem has none.
 #[derive(Clone, Copy)]
@@ -31,16 +29,9 @@ pub struct WasiLocal {
 impl WasiLocal {
     /// Asks the host which folders there are.
     pub fn new(permissions: Permissions) -> Self {
-        let folders: Rc<[_]> = get_directories()
-            .into_iter()
-            .map(|(d, name)| (Rc::new(d), name))
-            .collect();
+        let folders: Rc<[_]> = get_directories().into_iter().map(|(d, name)| (Rc::new(d), name)).collect();
         let names = folders.iter().map(|(_, name)| name.clone()).collect();
-        Self {
-            folders,
-            names,
-            permissions,
-        }
+        Self { folders, names, permissions }
     }
 
     fn resolve<'p>(&self, local: &'p str) -> Result<(Rc<Descriptor>, &'p str)> {
@@ -50,11 +41,7 @@ impl WasiLocal {
             } else {
                 format!("the local path '{local}' is not absolute")
             };
-            let kind = if local.starts_with('/') {
-                Kind::PermissionDenied
-            } else {
-                Kind::InvalidArgument
-            };
+            let kind = if local.starts_with('/') { Kind::PermissionDenied } else { Kind::InvalidArgument };
             Error::new(kind, message).about(local)
         })?;
         Ok((Rc::clone(&self.folders[i].0), rest))
@@ -64,28 +51,22 @@ impl WasiLocal {
 impl Local for WasiLocal {
     fn kind(&self, local: &str) -> LocalBoxFuture<'_, Result<Option<LocalKind>>> {
         let found =
-            self.resolve(local)
-                .and_then(|(folder, rest)| match folder.stat_at(PathFlags::SYMLINK_FOLLOW, rest) {
-                    Ok(stat) => Ok(Some(match stat.type_ {
-                        DescriptorType::RegularFile => LocalKind::File,
-                        DescriptorType::Directory => LocalKind::Directory,
-                        _ => LocalKind::Other,
-                    })),
-                    Err(ErrorCode::NoEntry) => Ok(None),
-                    Err(code) => Err(local_error(code, local)),
-                });
+            self.resolve(local).and_then(|(folder, rest)| match folder.stat_at(PathFlags::SYMLINK_FOLLOW, rest) {
+                Ok(stat) => Ok(Some(match stat.type_ {
+                    DescriptorType::RegularFile => LocalKind::File,
+                    DescriptorType::Directory => LocalKind::Directory,
+                    _ => LocalKind::Other,
+                })),
+                Err(ErrorCode::NoEntry) => Ok(None),
+                Err(code) => Err(local_error(code, local)),
+            });
         Box::pin(async move { found })
     }
 
     fn open(&self, local: &str) -> LocalBoxFuture<'_, Result<Rc<dyn LocalFile>>> {
         let opened = self.resolve(local).and_then(|(folder, rest)| {
             let descriptor = folder
-                .open_at(
-                    PathFlags::SYMLINK_FOLLOW,
-                    rest,
-                    OpenFlags::empty(),
-                    DescriptorFlags::READ,
-                )
+                .open_at(PathFlags::SYMLINK_FOLLOW, rest, OpenFlags::empty(), DescriptorFlags::READ)
                 .map_err(|code| local_error(code, local))?;
             let stat = descriptor.stat().map_err(|code| local_error(code, local))?;
             match stat.type_ {
@@ -96,12 +77,7 @@ impl Local for WasiLocal {
                 _ => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
             }
             let mode = (self.permissions.get)(local);
-            Ok(Rc::new(WasiFile {
-                descriptor,
-                size: stat.size,
-                mode,
-                name: local.to_owned(),
-            }) as Rc<dyn LocalFile>)
+            Ok(Rc::new(WasiFile { descriptor, size: stat.size, mode, name: local.to_owned() }) as Rc<dyn LocalFile>)
         });
         Box::pin(async move { opened })
     }
@@ -165,45 +141,29 @@ impl LocalFile for WasiFile {
     }
 
     fn read_from(&self, offset: u64) -> Result<Box<dyn LocalReader>> {
-        let stream = self
-            .descriptor
-            .read_via_stream(offset)
-            .map_err(|code| local_error(code, &self.name))?;
-        Ok(Box::new(WasiReader {
-            stream,
-            name: self.name.clone(),
-        }))
+        let stream = self.descriptor.read_via_stream(offset).map_err(|code| local_error(code, &self.name))?;
+        Ok(Box::new(WasiReader { stream, name: self.name.clone() }))
     }
 }
 
 /// A file's bytes as a stream of the host's.
-pub struct WasiReader {
-    /// What the host gave.
-    pub stream: InputStream,
+struct WasiReader {
+    stream: InputStream,
     name: String,
 }
 
 impl LocalReader for WasiReader {
     fn read(&mut self, max: u64) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>>> {
-        Box::pin(async move {
-            loop {
-                match self.stream.read(max) {
-                    Ok(bytes) if bytes.is_empty() => ready(self.stream.subscribe()).await,
-                    Ok(bytes) => return Ok(Some(bytes)),
-                    Err(StreamError::Closed) => return Ok(None),
-                    Err(error) => return Err(stream_error(error, &self.name)),
-                }
-            }
-        })
+        Box::pin(async move { stream::read(&self.stream, max).await.map_err(|e| stream_error(e, &self.name)) })
     }
 
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
+    fn stream(&self) -> &InputStream {
+        &self.stream
     }
 }
 
 /// A file under a temporary name beside its target.
-pub struct WasiWriter {
+struct WasiWriter {
     /// Declared, and dropped, before the file that it belongs to.
     stream: OutputStream,
     /// None once it is in its place.
@@ -222,28 +182,11 @@ struct Target {
     set: fn(&str, u32) -> bool,
 }
 
-impl WasiWriter {
-    /// Where the bytes go.
-    pub fn stream(&self) -> &OutputStream {
-        &self.stream
-    }
-}
-
 impl LocalWriter for WasiWriter {
-    fn write<'a>(&'a mut self, mut bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<()>> {
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let path = self.target.as_ref().map_or("", |t| t.path.as_str());
-            while !bytes.is_empty() {
-                let room = self.stream.check_write().map_err(|e| stream_error(e, path))?;
-                if room == 0 {
-                    ready(self.stream.subscribe()).await;
-                    continue;
-                }
-                let n = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-                self.stream.write(&bytes[..n]).map_err(|e| stream_error(e, path))?;
-                bytes = &bytes[n..];
-            }
-            Ok(())
+            stream::write(&self.stream, bytes).await.map_err(|e| stream_error(e, path))
         })
     }
 
@@ -251,10 +194,7 @@ impl LocalWriter for WasiWriter {
         Box::pin(async move {
             let Some(target) = &self.target else { return Ok(()) };
             let path = target.path.as_str();
-            self.stream.flush().map_err(|e| stream_error(e, path))?;
-            while self.stream.check_write().map_err(|e| stream_error(e, path))? == 0 {
-                ready(self.stream.subscribe()).await;
-            }
+            stream::flush(&self.stream).await.map_err(|e| stream_error(e, path))?;
             if let Some(mode) = mode {
                 // The bytes matter more than the bits: a host that cannot set them has said so in its contract.
                 let _ = (target.set)(&target.temporary_path, mode & 0o777);
@@ -277,8 +217,8 @@ impl LocalWriter for WasiWriter {
         })
     }
 
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
+    fn stream(&self) -> &OutputStream {
+        &self.stream
     }
 }
 

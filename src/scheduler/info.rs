@@ -63,19 +63,24 @@ fn is_stub(job: &Job) -> bool {
     job.name.as_deref() == Some("allocation") && empty(&job.partition) && empty(&job.working_directory)
 }
 
+/// A stub can say PENDING while its batch step runs already.
+fn has_started(job: &Job) -> bool {
+    let pending = job.status.state.joined() == "PENDING";
+    let running = job.tasks.iter().any(|task| task.status.state.joined() == "RUNNING");
+    pending && (running || positive(job.time.start).is_some())
+}
+
 impl JobInfo {
     /// Reads what the server says, and leaves out what it only seems to say.
     pub fn from_raw(raw: RawJob) -> Self {
         let RawJob { job, raw } = raw;
-        let told = job.status.state.joined();
+        let stub = is_stub(&job);
+        let told = if stub && has_started(&job) { "RUNNING".to_owned() } else { job.status.state.joined() };
         // Slurm writes the word None where there is no reason.
         let reason = not_empty(&job.status.state_reason).filter(|r| r != "None");
         let job_state = classify(&told, reason.as_deref());
-        let (started, ended) = (
-            !matches!(job_state, JobState::Queued | JobState::QueuedHeld),
-            job_state == JobState::Done,
-        );
-        let stub = is_stub(&job);
+        let (started, ended) =
+            (!matches!(job_state, JobState::Queued | JobState::QueuedHeld), job_state == JobState::Done);
         let known = |text: &Option<String>| if stub { None } else { not_empty(text) };
         let nodes = not_empty(&job.nodes).filter(|_| started);
         Self {
@@ -87,10 +92,7 @@ impl JobInfo {
             job_state,
             raw_state: first_word(&told),
             // A list that cannot be expanded is still there as it was written.
-            allocated_machines: nodes
-                .as_deref()
-                .and_then(|list| nodes::expand(list).ok())
-                .unwrap_or_default(),
+            allocated_machines: nodes.as_deref().and_then(|list| nodes::expand(list).ok()).unwrap_or_default(),
             allocated_machines_raw: nodes,
             job_owner: not_empty(&job.user),
             num_machines: job.allocation_nodes.filter(|n| *n > 0).and_then(|n| n.try_into().ok()),
@@ -108,12 +110,7 @@ impl JobInfo {
 
     /// A job that was alive a moment ago and that the scheduler does not show right now.
     pub fn out_of_sight(id: &str) -> Self {
-        Self {
-            job_id: id.to_owned(),
-            job_state: JobState::Undetermined,
-            raw_data: "{}".into(),
-            ..Self::default()
-        }
+        Self { job_id: id.to_owned(), job_state: JobState::Undetermined, raw_data: "{}".into(), ..Self::default() }
     }
 }
 
@@ -135,10 +132,7 @@ mod tests {
     use super::*;
 
     fn info(json: &str) -> JobInfo {
-        JobInfo::from_raw(RawJob {
-            job: serde_json::from_str(json).unwrap(),
-            raw: json.into(),
-        })
+        JobInfo::from_raw(RawJob { job: serde_json::from_str(json).unwrap(), raw: json.into() })
     }
 
     /// The answers that were recorded from a real server, from submission to end.
@@ -150,18 +144,9 @@ mod tests {
             "group":"users","nodes":"","partition":"part01","killRequestUser":null,"user":"fireuser","workingDirectory":"/home/fireuser/probe","priority":1}"#,
         );
         assert_eq!(pending.job_state, JobState::Queued);
-        assert_eq!(
-            (pending.title.as_deref(), pending.queue_name.as_deref()),
-            (Some("probe"), Some("part01"))
-        );
-        assert_eq!(
-            (pending.requested_wallclock_time_seconds, pending.wallclock_time_seconds),
-            (Some(300), None)
-        );
-        assert_eq!(
-            (pending.exit_status, pending.dispatch_time, pending.annotation),
-            (None, None, None)
-        );
+        assert_eq!((pending.title.as_deref(), pending.queue_name.as_deref()), (Some("probe"), Some("part01")));
+        assert_eq!((pending.requested_wallclock_time_seconds, pending.wallclock_time_seconds), (Some(300), None));
+        assert_eq!((pending.exit_status, pending.dispatch_time, pending.annotation), (None, None, None));
 
         let running = info(
             r#"{"jobId":"46","name":"probe","status":{"state":"RUNNING","stateReason":"None","exitCode":null,"interruptSignal":null},"tasks":[],
@@ -181,28 +166,15 @@ mod tests {
             "account":"staff","allocationNodes":0,"cluster":"cluster","group":"root","nodes":"localhost","partition":"","killRequestUser":null,
             "user":"fireuser","workingDirectory":"","priority":0}"#,
         );
-        assert_eq!(
-            (stub.title, stub.queue_name, stub.working_directory),
-            (None, None, None)
-        );
-        assert_eq!(
-            (
-                stub.exit_status,
-                stub.num_machines,
-                stub.requested_wallclock_time_seconds
-            ),
-            (None, None, None)
-        );
+        assert_eq!((stub.title, stub.queue_name, stub.working_directory), (None, None, None));
+        assert_eq!((stub.exit_status, stub.num_machines, stub.requested_wallclock_time_seconds), (None, None, None));
 
         let cancelled = info(
             r#"{"jobId":"46","name":"allocation","status":{"state":"CANCELLED by 1001","stateReason":"None","exitCode":0,"interruptSignal":0},
             "tasks":[],"time":{"elapsed":0,"start":1795501203,"end":1795501203,"suspended":0,"limit":null},"account":"staff","allocationNodes":1,
             "cluster":"cluster","group":"root","nodes":"localhost","partition":"","killRequestUser":null,"user":"fireuser","workingDirectory":"","priority":0}"#,
         );
-        assert_eq!(
-            (cancelled.job_state, cancelled.raw_state.as_str()),
-            (JobState::Done, "CANCELLED")
-        );
+        assert_eq!((cancelled.job_state, cancelled.raw_state.as_str()), (JobState::Done, "CANCELLED"));
         assert_eq!((cancelled.exit_status, cancelled.terminating_signal), (Some(0), None));
 
         let failed = info(

@@ -35,10 +35,7 @@ impl fmt::Display for InvalidNodeList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooMany => write!(f, "the list of nodes stands for more than {MAX_NODES} names"),
-            Self::NameTooLong => write!(
-                f,
-                "the list of nodes holds a name of more than {MAX_NAME_LENGTH} characters"
-            ),
+            Self::NameTooLong => write!(f, "the list of nodes holds a name of more than {MAX_NAME_LENGTH} characters"),
             Self::Malformed { what, at } => write!(f, "the list of nodes is malformed at byte {at}: {what}"),
         }
     }
@@ -63,9 +60,7 @@ struct Range {
 impl Range {
     /// How many numbers, or more than anybody may ask for.
     fn count(&self) -> usize {
-        usize::try_from(self.last - self.first)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1)
+        usize::try_from(self.last - self.first).unwrap_or(usize::MAX).saturating_add(1)
     }
 
     /// How many characters its longest number has.
@@ -98,11 +93,9 @@ pub fn expand(list: &str) -> Result<Vec<String>, InvalidNodeList> {
         let pieces = reader.name()?;
         let count = pieces.iter().fold(1, |count: usize, piece| match piece {
             Piece::Text(_) => count,
-            Piece::Numbers(ranges) => count.saturating_mul(
-                ranges
-                    .iter()
-                    .fold(0, |sum: usize, range| sum.saturating_add(range.count())),
-            ),
+            Piece::Numbers(ranges) => {
+                count.saturating_mul(ranges.iter().fold(0, |sum: usize, range| sum.saturating_add(range.count())))
+            }
         });
         if count > MAX_NODES - names.len() {
             return Err(InvalidNodeList::TooMany);
@@ -243,10 +236,7 @@ impl<'a> Reader<'a> {
         }
         match digits.parse() {
             Ok(number) => Ok((number, digits.len())),
-            Err(_) => Err(InvalidNodeList::Malformed {
-                what: "the number is too large",
-                at: start,
-            }),
+            Err(_) => Err(InvalidNodeList::Malformed { what: "the number is too large", at: start }),
         }
     }
 }
@@ -273,21 +263,12 @@ mod tests {
             ("a,b", &["a", "b"]),
             (" a, b ,\\n", &["a", "b"]),
             (",,a,,", &["a"]),
-            (
-                "nid00[684-685,722-723]",
-                &["nid00684", "nid00685", "nid00722", "nid00723"],
-            ),
-            (
-                "a[01-03]b[1-2]",
-                &["a01b1", "a01b2", "a02b1", "a02b2", "a03b1", "a03b2"],
-            ),
+            ("nid00[684-685,722-723]", &["nid00684", "nid00685", "nid00722", "nid00723"]),
+            ("a[01-03]b[1-2]", &["a01b1", "a01b2", "a02b1", "a02b2", "a03b1", "a03b2"]),
             ("x[08-11].y-z", &["x08.y-z", "x09.y-z", "x10.y-z", "x11.y-z"]),
             ("n[9-11]", &["n9", "n10", "n11"]),
             // The first number's width counts, as in Slurm.
-            (
-                "n[1-010]",
-                &["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10"],
-            ),
+            ("n[1-010]", &["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10"]),
             ("n[0,00,000]", &["n0", "n00", "n000"]),
             ("[1-2]", &["1", "2"]),
             ("n[18446744073709551615]", &["n18446744073709551615"]),

@@ -31,9 +31,6 @@ mod tests {
             looks
         };
         assert_eq!((looks_in(2), looks_in(60), looks_in(3600)), (4, 31, 101));
-        assert_eq!(
-            pause(Duration::from_secs(3600), Some(Duration::from_secs(2))),
-            Duration::from_secs(2)
-        );
+        assert_eq!(pause(Duration::from_secs(3600), Some(Duration::from_secs(2))), Duration::from_secs(2));
     }
 }

@@ -105,11 +105,7 @@ impl JobResource {
 }
 
 fn at_least_one(field: &'static str, value: i64) -> Result<(), InvalidTemplate> {
-    if value < 1 {
-        Err(InvalidTemplate::BelowOne { field, value })
-    } else {
-        Ok(())
-    }
+    if value < 1 { Err(InvalidTemplate::BelowOne { field, value }) } else { Ok(()) }
 }
 
 /// In 128 bits no product of two 64-bit numbers overflows.
@@ -154,10 +150,7 @@ mod tests {
             ((Some(1), Some(4), None, None, Some(-2)), (1, 4, 4, Some(-2))),
             ((Some(1), Some(4), None, Some(-8), Some(-2)), (1, 4, 4, Some(-2))),
             ((Some(1), Some(4), None, Some(0), Some(0)), (1, 4, 4, Some(0))),
-            (
-                (Some(1), Some(1), None, Some(i64::MAX), None),
-                (1, 1, 1, Some(i64::MAX)),
-            ),
+            ((Some(1), Some(1), None, Some(i64::MAX), None), (1, 1, 1, Some(i64::MAX))),
         ];
         for (numbers, (machines, procs, total, per_proc)) in cases {
             let expected = CheckedResource {
@@ -184,46 +177,26 @@ mod tests {
             num_cores_per_mpiproc: per_proc,
             num_mpiprocs_per_machine: procs,
         };
-        let incomplete = |numbers| InvalidTemplate::ResourceIncomplete {
-            given: resource(numbers),
-        };
+        let incomplete = |numbers| InvalidTemplate::ResourceIncomplete { given: resource(numbers) };
         let one_only = (Some(0), None, None, Some(1), Some(1));
         let cases: [(Numbers, InvalidTemplate); 15] = [
-            (
-                (None, None, None, None, None),
-                incomplete((None, None, None, None, None)),
-            ),
+            ((None, None, None, None, None), incomplete((None, None, None, None, None))),
             // Too few numbers comes before a number too small.
             (one_only, incomplete(one_only)),
             ((Some(0), Some(0), None, None, None), below("num_machines", 0)),
-            (
-                (Some(1), Some(-1), None, None, None),
-                below("num_mpiprocs_per_machine", -1),
-            ),
-            (
-                (None, Some(0), Some(4), None, None),
-                below("num_mpiprocs_per_machine", 0),
-            ),
+            ((Some(1), Some(-1), None, None, None), below("num_mpiprocs_per_machine", -1)),
+            ((None, Some(0), Some(4), None, None), below("num_mpiprocs_per_machine", 0)),
             ((Some(0), None, Some(4), None, None), below("num_machines", 0)),
             ((Some(2), Some(3), Some(7), None, None), processes(7, 2, 3)),
             ((Some(2), None, Some(7), None, None), processes(7, 2, 3)),
             // More nodes than processes: none is left for a node, which shows as a mismatch.
             ((Some(3), None, Some(1), None, None), processes(1, 3, 0)),
-            (
-                (Some(3), None, Some(0), None, None),
-                below("num_mpiprocs_per_machine", 0),
-            ),
-            (
-                (Some(3), None, Some(-3), None, None),
-                below("num_mpiprocs_per_machine", -1),
-            ),
+            ((Some(3), None, Some(0), None, None), below("num_mpiprocs_per_machine", 0)),
+            ((Some(3), None, Some(-3), None, None), below("num_mpiprocs_per_machine", -1)),
             ((None, Some(3), Some(-3), None, None), below("num_machines", -1)),
             ((Some(1), Some(4), None, Some(9), Some(2)), cores(9, Some(2), 4)),
             ((Some(1), Some(4), None, Some(9), None), cores(9, None, 4)),
-            (
-                (Some(1), Some(4), None, Some(0), None),
-                below("num_cores_per_machine", 0),
-            ),
+            ((Some(1), Some(4), None, Some(0), None), below("num_cores_per_machine", 0)),
         ];
         for (numbers, expected) in cases {
             assert_eq!(resource(numbers).checked(), Err(expected), "{numbers:?}");
@@ -235,22 +208,13 @@ mod tests {
         let too_many = resource((Some(i64::MAX), Some(2), None, None, None)).checked();
         assert_eq!(
             too_many,
-            Err(InvalidTemplate::TooManyProcesses {
-                num_machines: i64::MAX,
-                num_mpiprocs_per_machine: 2
-            })
+            Err(InvalidTemplate::TooManyProcesses { num_machines: i64::MAX, num_mpiprocs_per_machine: 2 })
         );
         // 2^32 times 2^32 wraps to 0 in 64 bits.
         let wrapping = resource((Some(1 << 32), Some(1 << 32), Some(0), None, None)).checked();
-        assert!(
-            matches!(wrapping, Err(InvalidTemplate::ProcessesMismatch { .. })),
-            "{wrapping:?}"
-        );
+        assert!(matches!(wrapping, Err(InvalidTemplate::ProcessesMismatch { .. })), "{wrapping:?}");
         let wrapping = resource((Some(1), Some(1 << 32), None, Some(0), Some(1 << 32))).checked();
-        assert!(
-            matches!(wrapping, Err(InvalidTemplate::CoresMismatch { .. })),
-            "{wrapping:?}"
-        );
+        assert!(matches!(wrapping, Err(InvalidTemplate::CoresMismatch { .. })), "{wrapping:?}");
     }
 
     fn number() -> impl Strategy<Value = Option<i64>> {

@@ -61,14 +61,7 @@ fn header(template: &JobTemplate, lines: &mut Vec<String>) -> Result<(), Invalid
         sbatch("-H".into());
     }
     // Always said, for the default is the site's.
-    sbatch(
-        if template.rerunnable {
-            "--requeue"
-        } else {
-            "--no-requeue"
-        }
-        .into(),
-    );
+    sbatch(if template.rerunnable { "--requeue" } else { "--no-requeue" }.into());
 
     if let Some(email) = value("email", &template.email)? {
         sbatch(format!("--mail-user={email}"));
@@ -109,11 +102,7 @@ fn header(template: &JobTemplate, lines: &mut Vec<String>) -> Result<(), Invalid
         sbatch(format!("--nice={priority}"));
     }
 
-    let resource = template
-        .job_resource
-        .as_ref()
-        .ok_or(InvalidTemplate::ResourceMissing)?
-        .checked()?;
+    let resource = template.job_resource.as_ref().ok_or(InvalidTemplate::ResourceMissing)?.checked()?;
     sbatch(format!("--nodes={}", resource.num_machines));
     sbatch(format!("--ntasks-per-node={}", resource.num_mpiprocs_per_machine));
     if let Some(cores) = resource.num_cores_per_mpiproc.filter(|&cores| cores != 0) {
@@ -148,10 +137,7 @@ fn environment(template: &JobTemplate, lines: &mut Vec<String>) -> Result<(), In
             return Err(InvalidTemplate::EnvironmentName { name: name.clone() });
         }
         no_nul(value, || format!("job_environment[{trimmed}]"))?;
-        lines.push(format!(
-            "export {trimmed}={}",
-            quote(value, template.environment_variables_double_quotes)
-        ));
+        lines.push(format!("export {trimmed}={}", quote(value, template.environment_variables_double_quotes)));
     }
     lines.push("# ENVIRONMENT VARIABLES END ###".into());
     Ok(())
@@ -199,11 +185,7 @@ fn run_line(index: usize, code: &CodeInfo) -> Result<String, InvalidTemplate> {
     let mut own = quoted("cmdline_params", &code.cmdline_params, own_double)?;
     own.push(redirect("stdin_name", "<", &code.stdin_name)?);
     own.push(redirect("stdout_name", ">", &code.stdout_name)?);
-    own.push(if code.join_files {
-        "2>&1".into()
-    } else {
-        redirect("stderr_name", "2>", &code.stderr_name)?
-    });
+    own.push(if code.join_files { "2>&1".into() } else { redirect("stderr_name", "2>", &code.stderr_name)? });
 
     let mut own = own.join(" ");
     if code.wrap_cmdline_params {
@@ -227,21 +209,13 @@ fn quote(word: &str, double: bool) -> String {
 fn clean_job_name(name: &str) -> String {
     let is_kept = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let mut kept = name.chars().filter(is_kept).peekable();
-    let prefix = kept
-        .peek()
-        .is_none_or(|first| !first.is_ascii_alphanumeric())
-        .then_some('j');
+    let prefix = kept.peek().is_none_or(|first| !first.is_ascii_alphanumeric()).then_some('j');
     prefix.into_iter().chain(kept).take(JOB_NAME_LENGTH).collect()
 }
 
 /// `HH:MM:SS`, or `D-HH:MM:SS` from one day on.
 fn wall_time(seconds: i64) -> String {
-    let (days, hours, minutes, seconds) = (
-        seconds / 86400,
-        seconds % 86400 / 3600,
-        seconds % 3600 / 60,
-        seconds % 60,
-    );
+    let (days, hours, minutes, seconds) = (seconds / 86400, seconds % 86400 / 3600, seconds % 3600 / 60, seconds % 60);
     let clock = format!("{hours:02}:{minutes:02}:{seconds:02}");
     if days == 0 { clock } else { format!("{days}-{clock}") }
 }
@@ -273,20 +247,13 @@ fn text<'a>(field: &'static str, text: &'a Option<String>) -> Result<Option<&'a 
 
 fn one_line<'a>(field: &'static str, text: &'a str) -> Result<&'a str, InvalidTemplate> {
     if text.contains(['\n', '\r', '\0']) {
-        return Err(InvalidTemplate::NotOneLine {
-            field,
-            value: text.to_owned(),
-        });
+        return Err(InvalidTemplate::NotOneLine { field, value: text.to_owned() });
     }
     Ok(text)
 }
 
 fn no_nul(text: &str, field: impl FnOnce() -> String) -> Result<(), InvalidTemplate> {
-    if text.contains('\0') {
-        Err(InvalidTemplate::NulCharacter { field: field() })
-    } else {
-        Ok(())
-    }
+    if text.contains('\0') { Err(InvalidTemplate::NulCharacter { field: field() }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -315,9 +282,7 @@ mod tests {
         }
 
         fn take<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-            self.0
-                .remove(name)
-                .map(|value| serde_json::from_value(value).unwrap_or_else(|e| panic!("{name}: {e}")))
+            self.0.remove(name).map(|value| serde_json::from_value(value).unwrap_or_else(|e| panic!("{name}: {e}")))
         }
 
         fn or_default<T: serde::de::DeserializeOwned + Default>(&mut self, name: &str) -> T {
@@ -415,20 +380,14 @@ mod tests {
                 (None, _) => {
                     // The two messages are worded differently, but are about the same field.
                     let theirs = case["error"].as_str().expect(name);
-                    let field = theirs
-                        .split(|c: char| c != '_' && !c.is_ascii_alphabetic())
-                        .find(|w| w.contains('_'));
+                    let field = theirs.split(|c: char| c != '_' && !c.is_ascii_alphabetic()).find(|w| w.contains('_'));
                     let ours = rendered.expect_err(name).to_string();
                     assert!(ours.contains(field.unwrap()), "{name}: {ours} / {theirs}");
                     refused_by_both += 1;
                 }
             }
         }
-        assert_eq!(
-            (same, refused_by_both, refused_here),
-            (78, 16, 19),
-            "cases were lost or added"
-        );
+        assert_eq!((same, refused_by_both, refused_here), (78, 16, 19), "cases were lost or added");
     }
 
     #[test]
@@ -449,13 +408,7 @@ mod tests {
             max_memory_kb: Some(-1),
             ..JobTemplate::default()
         };
-        assert_eq!(
-            render(&all_wrong),
-            Err(InvalidTemplate::NotOneLine {
-                field: "qos",
-                value: "a\nb".into()
-            })
-        );
+        assert_eq!(render(&all_wrong), Err(InvalidTemplate::NotOneLine { field: "qos", value: "a\nb".into() }));
         let rest_wrong = JobTemplate { qos: None, ..all_wrong };
         assert_eq!(render(&rest_wrong), Err(InvalidTemplate::ResourceMissing));
     }
@@ -468,18 +421,11 @@ mod tests {
             ..JobTemplate::default()
         };
         let message = render(&template).unwrap_err().to_string();
-        assert!(
-            message.contains("job_environment[TOKEN]") && !message.contains("hunter2"),
-            "{message}"
-        );
+        assert!(message.contains("job_environment[TOKEN]") && !message.contains("hunter2"), "{message}");
     }
 
     fn one_node() -> JobResource {
-        JobResource {
-            num_machines: Some(1),
-            num_mpiprocs_per_machine: Some(1),
-            ..JobResource::default()
-        }
+        JobResource { num_machines: Some(1), num_mpiprocs_per_machine: Some(1), ..JobResource::default() }
     }
 
     /// Reads shell words as POSIX says, as far as quoting goes: `None` where a quote stays open or where the shell

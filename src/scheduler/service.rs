@@ -72,10 +72,7 @@ fn check_id(id: &str) -> Result<()> {
     if !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Ok(());
     }
-    Err(Error::invalid(
-        id,
-        format!("'{id}' is not a job id: letters and digits only"),
-    ))
+    Err(Error::invalid(id, format!("'{id}' is not a job id: letters and digits only")))
 }
 
 /// Each id once, in order.
@@ -89,17 +86,10 @@ impl Session {
     /// Submits a job; its id.
     pub async fn submit(&self, mut submission: Submission) -> Result<String> {
         if let Some((name, _)) = submission.environment.iter().find(|(name, _)| !is_identifier(name)) {
-            return Err(Error::invalid(
-                name,
-                format!("'{name}' is not the name of an environment variable"),
-            ));
+            return Err(Error::invalid(name, format!("'{name}' is not the name of an environment variable")));
         }
         // The server joins `name=value` with commas for sbatch --export: a comma in a value would begin another variable.
-        if let Some((name, _)) = submission
-            .environment
-            .iter()
-            .find(|(_, value)| value.contains([',', '\n', '\0']))
-        {
+        if let Some((name, _)) = submission.environment.iter().find(|(_, value)| value.contains([',', '\n', '\0'])) {
             let message = format!(
                 "the value of the environment variable {name} holds a comma or a newline, which the server cannot carry"
             );
@@ -118,18 +108,11 @@ impl Session {
         let listing = match query {
             JobQuery::Mine => {
                 let jobs = self.api.jobs().await?.into_iter().map(JobInfo::from_raw).collect();
-                JobListing {
-                    jobs,
-                    missing: Vec::new(),
-                }
+                JobListing { jobs, missing: Vec::new() }
             }
             JobQuery::Ids(ids) => self.by_ids(distinct(ids)?).await?,
         };
-        for job in listing
-            .jobs
-            .iter()
-            .filter(|job| !matches!(job.job_state, JobState::Done | JobState::Undetermined))
-        {
+        for job in listing.jobs.iter().filter(|job| !matches!(job.job_state, JobState::Done | JobState::Undetermined)) {
             self.remember_alive(&job.job_id);
         }
         Ok(listing)
@@ -206,11 +189,8 @@ impl Session {
             if arrived >= enough || left == Some(Duration::ZERO) {
                 return Ok(listing);
             }
-            let states: Vec<(String, String)> = listing
-                .jobs
-                .into_iter()
-                .map(|job| (job.job_id, job.raw_state))
-                .collect();
+            let states: Vec<(String, String)> =
+                listing.jobs.into_iter().map(|job| (job.job_id, job.raw_state)).collect();
             if states != before {
                 before = states;
                 changed = now;
@@ -268,14 +248,12 @@ impl Session {
 
     fn was_alive(&self, id: &str) -> bool {
         let now = self.api.client.platform().monotonic();
-        self.alive
-            .borrow()
-            .get(id)
-            .is_some_and(|at| now.saturating_sub(*at) < OUT_OF_SIGHT)
+        self.alive.borrow().get(id).is_some_and(|at| now.saturating_sub(*at) < OUT_OF_SIGHT)
     }
 }
 
-fn is_identifier(name: &str) -> bool {
+/// The name of an environment variable (POSIX.1-2017, Base Definitions 3.235).
+pub fn is_identifier(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')

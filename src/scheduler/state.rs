@@ -165,15 +165,12 @@ fn look_up(word: &str, cut: bool) -> Option<(usize, JobState)> {
         return None;
     }
     // A cut name counts when all the names that begin so mean the same.
-    let mut matching = TABLE.iter().enumerate().filter(|(_, row)| {
-        row.long
-            .get(..word.len())
-            .is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
-    });
+    let mut matching = TABLE
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.long.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word)));
     let (rank, first) = matching.next()?;
-    matching
-        .all(|(_, row)| row.state == first.state)
-        .then_some((rank, first.state))
+    matching.all(|(_, row)| row.state == first.state).then_some((rank, first.state))
 }
 
 fn is_held(reason: &str) -> bool {
@@ -187,9 +184,7 @@ fn same_reason(a: &str, b: &str) -> bool {
 }
 
 fn letters(text: &str) -> impl Iterator<Item = u8> {
-    text.bytes()
-        .filter(u8::is_ascii_alphanumeric)
-        .map(|byte| byte.to_ascii_lowercase())
+    text.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -321,15 +316,7 @@ mod tests {
             assert_eq!(classify("COMPLETED", Some(reason)), Done, "{reason}");
             assert_eq!(classify("NONSENSE", Some(reason)), Undetermined, "{reason}");
         }
-        for reason in [
-            "",
-            "()",
-            "None",
-            "Priority",
-            "Resources",
-            "DependencyNeverSatisfied",
-            "ReqNodeNotAvail, held",
-        ] {
+        for reason in ["", "()", "None", "Priority", "Resources", "DependencyNeverSatisfied", "ReqNodeNotAvail, held"] {
             assert_eq!(classify("PENDING", Some(reason)), Queued, "{reason}");
         }
     }

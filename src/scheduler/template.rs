@@ -213,11 +213,7 @@ impl fmt::Display for InvalidTemplate {
                 Maybe(given.tot_num_mpiprocs),
             ),
             Self::BelowOne { field, value } => write!(f, "{field} must be 1 or more, but is {value}"),
-            Self::ProcessesMismatch {
-                tot_num_mpiprocs,
-                num_machines,
-                num_mpiprocs_per_machine,
-            } => write!(
+            Self::ProcessesMismatch { tot_num_mpiprocs, num_machines, num_mpiprocs_per_machine } => write!(
                 f,
                 "tot_num_mpiprocs = {tot_num_mpiprocs} is not num_machines = {num_machines} times \
                  num_mpiprocs_per_machine = {num_mpiprocs_per_machine}",
@@ -231,36 +227,24 @@ impl fmt::Display for InvalidTemplate {
                 "num_cores_per_machine = {num_cores_per_machine} is not num_cores_per_mpiproc = \
                  {num_cores_per_mpiproc} times num_mpiprocs_per_machine = {num_mpiprocs_per_machine}",
             ),
-            Self::CoresMismatch {
-                num_cores_per_machine,
-                num_cores_per_mpiproc: None,
-                num_mpiprocs_per_machine,
-            } => {
+            Self::CoresMismatch { num_cores_per_machine, num_cores_per_mpiproc: None, num_mpiprocs_per_machine } => {
                 write!(
                     f,
                     "num_cores_per_machine = {num_cores_per_machine} is not a multiple of num_mpiprocs_per_machine = \
                      {num_mpiprocs_per_machine}",
                 )
             }
-            Self::TooManyProcesses {
-                num_machines,
-                num_mpiprocs_per_machine,
-            } => write!(
+            Self::TooManyProcesses { num_machines, num_mpiprocs_per_machine } => write!(
                 f,
                 "num_machines = {num_machines} times num_mpiprocs_per_machine = {num_mpiprocs_per_machine} is too large",
             ),
             Self::WallTime { value } => write!(f, "max_wallclock_seconds must be 1 or more seconds, but is {value}"),
             Self::Memory { value } => {
-                write!(
-                    f,
-                    "max_memory_kb must be 0 (no limit) or more kilobytes, but is {value}"
-                )
+                write!(f, "max_memory_kb must be 0 (no limit) or more kilobytes, but is {value}")
             }
-            Self::NotOneLine { field, value } => write!(
-                f,
-                "{field} must be a single line without NUL characters, but is {}",
-                Excerpt(value)
-            ),
+            Self::NotOneLine { field, value } => {
+                write!(f, "{field} must be a single line without NUL characters, but is {}", Excerpt(value))
+            }
             Self::NulCharacter { field } => write!(f, "{field} holds a NUL character"),
             Self::EnvironmentName { name } => write!(
                 f,
@@ -309,35 +293,18 @@ mod tests {
             (InvalidTemplate::ResourceMissing, vec!["job_resource"]),
             (
                 InvalidTemplate::ResourceIncomplete {
-                    given: JobResource {
-                        num_machines: Some(3),
-                        ..JobResource::default()
-                    },
+                    given: JobResource { num_machines: Some(3), ..JobResource::default() },
                 },
-                vec![
-                    "num_machines = 3",
-                    "num_mpiprocs_per_machine = nothing",
-                    "tot_num_mpiprocs = nothing",
-                ],
+                vec!["num_machines = 3", "num_mpiprocs_per_machine = nothing", "tot_num_mpiprocs = nothing"],
             ),
-            (
-                InvalidTemplate::BelowOne {
-                    field: "num_machines",
-                    value: -2,
-                },
-                vec!["num_machines", "-2"],
-            ),
+            (InvalidTemplate::BelowOne { field: "num_machines", value: -2 }, vec!["num_machines", "-2"]),
             (
                 InvalidTemplate::ProcessesMismatch {
                     tot_num_mpiprocs: 7,
                     num_machines: 2,
                     num_mpiprocs_per_machine: 4,
                 },
-                vec![
-                    "tot_num_mpiprocs = 7",
-                    "num_machines = 2",
-                    "num_mpiprocs_per_machine = 4",
-                ],
+                vec!["tot_num_mpiprocs = 7", "num_machines = 2", "num_mpiprocs_per_machine = 4"],
             ),
             (
                 InvalidTemplate::CoresMismatch {
@@ -345,11 +312,7 @@ mod tests {
                     num_cores_per_mpiproc: Some(2),
                     num_mpiprocs_per_machine: 4,
                 },
-                vec![
-                    "num_cores_per_machine = 9",
-                    "num_cores_per_mpiproc = 2",
-                    "num_mpiprocs_per_machine = 4",
-                ],
+                vec!["num_cores_per_machine = 9", "num_cores_per_mpiproc = 2", "num_mpiprocs_per_machine = 4"],
             ),
             (
                 InvalidTemplate::CoresMismatch {
@@ -360,34 +323,20 @@ mod tests {
                 vec!["num_cores_per_machine = 9", "num_mpiprocs_per_machine = 4"],
             ),
             (
-                InvalidTemplate::TooManyProcesses {
-                    num_machines: i64::MAX,
-                    num_mpiprocs_per_machine: 2,
-                },
+                InvalidTemplate::TooManyProcesses { num_machines: i64::MAX, num_mpiprocs_per_machine: 2 },
                 vec!["num_machines = 9223372036854775807", "num_mpiprocs_per_machine = 2"],
             ),
-            (
-                InvalidTemplate::WallTime { value: 0 },
-                vec!["max_wallclock_seconds", "0"],
-            ),
+            (InvalidTemplate::WallTime { value: 0 }, vec!["max_wallclock_seconds", "0"]),
             (InvalidTemplate::Memory { value: -1 }, vec!["max_memory_kb", "-1"]),
             (
-                InvalidTemplate::NotOneLine {
-                    field: "queue_name",
-                    value: "a\nb".into(),
-                },
+                InvalidTemplate::NotOneLine { field: "queue_name", value: "a\nb".into() },
                 vec!["queue_name", r#""a\nb""#],
             ),
             (
-                InvalidTemplate::NulCharacter {
-                    field: "codes_info[0].stdin_name".into(),
-                },
+                InvalidTemplate::NulCharacter { field: "codes_info[0].stdin_name".into() },
                 vec!["codes_info[0].stdin_name"],
             ),
-            (
-                InvalidTemplate::EnvironmentName { name: "A B\n".into() },
-                vec!["job_environment", r#""A B\n""#],
-            ),
+            (InvalidTemplate::EnvironmentName { name: "A B\n".into() }, vec!["job_environment", r#""A B\n""#]),
         ];
         for (error, parts) in cases {
             let message = error.to_string();
@@ -401,11 +350,7 @@ mod tests {
     #[test]
     fn a_long_value_is_cut_between_characters() {
         let value = "ä".repeat(500) + "\n";
-        let message = InvalidTemplate::NotOneLine {
-            field: "account",
-            value,
-        }
-        .to_string();
+        let message = InvalidTemplate::NotOneLine { field: "account", value }.to_string();
         assert!(message.ends_with("… (1001 bytes)"), "{message}");
         assert!(message.chars().count() < 200, "{message}");
     }

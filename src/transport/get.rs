@@ -45,11 +45,7 @@ impl Session {
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let length = length.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let end = start.saturating_add(length).min(bytes.len());
-        Ok(if start == 0 && end == bytes.len() {
-            bytes
-        } else {
-            bytes[start..end].to_vec()
-        })
+        Ok(if start == 0 && end == bytes.len() { bytes } else { bytes[start..end].to_vec() })
     }
 
     /// Moves a file from the cluster into a local one.
@@ -62,10 +58,7 @@ impl Session {
         progress: &Report,
     ) -> Result<Summary> {
         let source = RemotePath::parse(remote)?;
-        let name = source
-            .split()
-            .ok_or_else(|| Error::unsupported("get of a directory"))?
-            .1;
+        let name = source.split().ok_or_else(|| Error::unsupported("get of a directory"))?.1;
         let target = match files.kind(local).await? {
             Some(LocalKind::Directory) => local_join(local, name),
             _ if local.ends_with('/') => {
@@ -147,12 +140,7 @@ impl Session {
         }
         report(progress, &told(true))?;
         writer.finish(mode).await?;
-        Ok(Summary {
-            files: 1,
-            bytes: size,
-            verified,
-            ..Summary::default()
-        })
+        Ok(Summary { files: 1, bytes: size, verified, ..Summary::default() })
     }
 
     /// The error of a body that broke.
@@ -175,10 +163,7 @@ async fn receive(
     while let Some(bytes) = answer.body.chunk().await? {
         hasher.update(&bytes);
         received += bytes.len() as u64;
-        writer
-            .write(&bytes)
-            .await
-            .map_err(|e| SendError::Local(e.info.message.clone()))?;
+        writer.write(&bytes).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
     }
     Ok((received, hex(&hasher.finalize())))
 }

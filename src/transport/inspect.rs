@@ -25,18 +25,12 @@ impl Session {
 
     /// Attributes, a symlink followed.
     pub async fn stat(&self, path: &str) -> Result<Stat> {
-        self.api
-            .stat(&RemotePath::parse(path)?, true)
-            .await
-            .map_err(|e| e.about(path))
+        self.api.stat(&RemotePath::parse(path)?, true).await.map_err(|e| e.about(path))
     }
 
     /// Attributes of a symlink itself.
     pub async fn lstat(&self, path: &str) -> Result<Stat> {
-        self.api
-            .stat(&RemotePath::parse(path)?, false)
-            .await
-            .map_err(|e| e.about(path))
+        self.api.stat(&RemotePath::parse(path)?, false).await.map_err(|e| e.about(path))
     }
 
     /// Is there something? Whatever keeps the server from looking is an error.
@@ -59,18 +53,12 @@ impl Session {
         let directory = RemotePath::parse(path)?;
         let dotted = options.pattern.as_deref().is_some_and(|p| p.starts_with('.'));
         let hidden = options.hidden || dotted;
-        let lines = self
-            .api
-            .ls(&directory.as_directory(), options.recursive, hidden)
-            .await
-            .map_err(|e| e.about(path))?;
+        let lines =
+            self.api.ls(&directory.as_directory(), options.recursive, hidden).await.map_err(|e| e.about(path))?;
         let mut entries = Vec::with_capacity(lines.len());
         for line in lines {
             let entry = listing::entry(line)?;
-            let wanted = options
-                .pattern
-                .as_deref()
-                .is_none_or(|p| pattern::matches(p, entry.name()))
+            let wanted = options.pattern.as_deref().is_none_or(|p| pattern::matches(p, entry.name()))
                 && (options.hidden || dotted || !entry.name().starts_with('.'));
             if wanted {
                 entries.push(entry);
@@ -82,17 +70,9 @@ impl Session {
     /// Where a symlink points.
     pub async fn read_link(&self, path: &str) -> Result<String> {
         let link = RemotePath::parse(path)?;
-        let lines = self
-            .api
-            .ls(link.as_str(), false, false)
-            .await
-            .map_err(|e| e.about(path))?;
+        let lines = self.api.ls(link.as_str(), false, false).await.map_err(|e| e.about(path))?;
         // A symlink is listed by itself, under its whole name; a directory is listed by its entries.
-        let itself = lines
-            .into_iter()
-            .map(listing::attributes)
-            .next()
-            .filter(|entry| entry.kind == FileKind::Symlink);
+        let itself = lines.into_iter().map(listing::attributes).next().filter(|entry| entry.kind == FileKind::Symlink);
         match itself.and_then(|entry| entry.link_target) {
             Some(target) => Ok(target),
             None => Err(Error::invalid(path, format!("{path} is not a symbolic link"))),
@@ -101,9 +81,6 @@ impl Session {
 
     /// SHA-256 of a file.
     pub async fn checksum(&self, path: &str) -> Result<String> {
-        self.api
-            .checksum(&RemotePath::parse(path)?)
-            .await
-            .map_err(|e| e.about(path))
+        self.api.checksum(&RemotePath::parse(path)?).await.map_err(|e| e.about(path))
     }
 }

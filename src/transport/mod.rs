@@ -1,10 +1,16 @@
 //! What a transport does. Each function is a method of [`crate::session::Session`]; a file holds those that belong together.
 
+pub mod archive;
+pub mod cluster;
+pub mod exec;
 pub mod get;
+pub mod glob;
 pub mod inspect;
+pub mod job;
 pub mod modify;
 pub mod pattern;
 pub mod put;
+pub mod stream;
 
 use std::rc::Rc;
 
@@ -56,10 +62,7 @@ pub struct Summary {
 
 impl Summary {
     fn skipped() -> Self {
-        Self {
-            skipped: 1,
-            ..Self::default()
-        }
+        Self { skipped: 1, ..Self::default() }
     }
 }
 
@@ -78,25 +81,25 @@ pub struct Progress<'a> {
     pub files_total: Option<u64>,
 }
 
+impl<'a> Progress<'a> {
+    /// Nothing moves yet: a job has to end first.
+    fn waiting(operation: &'a str, path: &'a str) -> Self {
+        Self { operation, path, bytes_done: 0, bytes_total: None, files_done: 0, files_total: None }
+    }
+}
+
 /// Reports, and turns a stop into an error.
 fn report(to: &Report, state: &Progress<'_>) -> Result<()> {
     if to(state) {
         return Ok(());
     }
-    Err(Error::new(
-        Kind::Cancelled,
-        format!("{} of {} was stopped by the host", state.operation, state.path),
-    )
-    .about(state.path))
+    Err(Error::new(Kind::Cancelled, format!("{} of {} was stopped by the host", state.operation, state.path))
+        .about(state.path))
 }
 
 /// The last name of a local path.
 fn local_name(local: &str) -> Option<&str> {
-    local
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .filter(|name| !name.is_empty() && *name != "." && *name != "..")
+    local.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty() && *name != "." && *name != "..")
 }
 
 /// A local path below a folder.

@@ -51,10 +51,7 @@ impl Session {
     pub async fn remove_tree(&self, path: &str) -> Result<()> {
         let target = RemotePath::parse(path)?;
         if target.split().is_none() {
-            return Err(Error::invalid(
-                path,
-                format!("{path} is not removed: it names no entry of a directory"),
-            ));
+            return Err(Error::invalid(path, format!("{path} is not removed: it names no entry of a directory")));
         }
         self.rm(path, &target).await
     }

@@ -101,12 +101,7 @@ impl Session {
             self.api.chmod(&target, mode & 0o7777).await?;
         }
         report(progress, &told(true))?;
-        Ok(Summary {
-            files: 1,
-            bytes,
-            verified,
-            ..Summary::default()
-        })
+        Ok(Summary { files: 1, bytes, verified, ..Summary::default() })
     }
 
     async fn verify_sent(
@@ -130,7 +125,7 @@ impl Session {
     }
 
     /// Uploads; an empty file by a way of its own.
-    async fn send(&self, target: &RemotePath, content: &Content, subject: &str) -> Result<()> {
+    pub(super) async fn send(&self, target: &RemotePath, content: &Content, subject: &str) -> Result<()> {
         let (directory, name) = target
             .split()
             .ok_or_else(|| Error::new(Kind::IsADirectory, format!("{target}: Is a directory")).about(subject))?;
@@ -198,11 +193,7 @@ impl Session {
 
     /// The refusal of what does not fit one request.
     pub(super) fn too_large(&self, path: &str, size: u64, limit: u64) -> Error {
-        Error::new(
-            Kind::TooLarge,
-            format!("{path} has {size} bytes, more than fit one request ({limit})"),
-        )
-        .about(path)
+        Error::new(Kind::TooLarge, format!("{path} has {size} bytes, more than fit one request ({limit})")).about(path)
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::Api;
-use super::models::{Checksum, Output, Stat, WireEntry};
+use super::models::{Checksum, Compression, Output, Stat, WireEntry};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::{Call, OpenAnswer};
 use crate::http::retry::Effect;
@@ -41,11 +41,7 @@ impl Api {
     pub async fn stat(&self, path: &RemotePath, dereference: bool) -> Result<Stat> {
         let follow = if dereference { "true" } else { "false" };
         let query = vec![("path", path.as_str()), ("dereference", follow)];
-        Ok(self
-            .client
-            .fetch::<Output<Stat>>(&Call::get(self.ops("stat"), query, path.as_str()))
-            .await?
-            .output)
+        Ok(self.client.fetch::<Output<Stat>>(&Call::get(self.ops("stat"), query, path.as_str())).await?.output)
     }
 
     /// `ls -l`. `path` goes as it is: with a slash at its end it lists a directory even through a symlink.
@@ -57,37 +53,16 @@ impl Api {
         if hidden {
             query.push(("showHidden", "true"));
         }
-        let subject = if path.len() > 1 {
-            path.trim_end_matches('/')
-        } else {
-            path
-        };
-        let call = Call {
-            subject,
-            ..Call::get(self.ops("ls"), query, path)
-        };
-        Ok(self
-            .client
-            .fetch::<Output<Option<Vec<WireEntry>>>>(&call)
-            .await?
-            .output
-            .unwrap_or_default())
+        let subject = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+        let call = Call { subject, ..Call::get(self.ops("ls"), query, path) };
+        Ok(self.client.fetch::<Output<Option<Vec<WireEntry>>>>(&call).await?.output.unwrap_or_default())
     }
 
     /// `mkdir`, or `mkdir -p`.
     pub async fn mkdir(&self, path: &RemotePath, parents: bool) -> Result<()> {
         let body = json!({"path": path.as_str(), "parent": parents});
         let effect = if parents { Effect::Idempotent } else { Effect::Write };
-        self.client
-            .call(&Call::json(
-                Method::Post,
-                self.ops("mkdir"),
-                &body,
-                effect,
-                path.as_str(),
-            ))
-            .await
-            .map(drop)
+        self.client.call(&Call::json(Method::Post, self.ops("mkdir"), &body, effect, path.as_str())).await.map(drop)
     }
 
     /// `rm -r`: a file, a symlink, or a directory with all that is in it.
@@ -104,13 +79,7 @@ impl Api {
     pub async fn symlink(&self, target: &str, link: &RemotePath) -> Result<()> {
         let body = json!({"path": target, "linkPath": link.as_str()});
         self.client
-            .call(&Call::json(
-                Method::Post,
-                self.ops("symlink"),
-                &body,
-                Effect::Write,
-                link.as_str(),
-            ))
+            .call(&Call::json(Method::Post, self.ops("symlink"), &body, Effect::Write, link.as_str()))
             .await
             .map(drop)
     }
@@ -119,13 +88,7 @@ impl Api {
     pub async fn chmod(&self, path: &RemotePath, mode: u32) -> Result<()> {
         let body = json!({"path": path.as_str(), "mode": format!("{mode:o}")});
         self.client
-            .call(&Call::json(
-                Method::Put,
-                self.ops("chmod"),
-                &body,
-                Effect::Idempotent,
-                path.as_str(),
-            ))
+            .call(&Call::json(Method::Put, self.ops("chmod"), &body, Effect::Idempotent, path.as_str()))
             .await
             .map(drop)
     }
@@ -134,13 +97,7 @@ impl Api {
     pub async fn chown(&self, path: &RemotePath, uid: u32, gid: u32) -> Result<()> {
         let body = json!({"path": path.as_str(), "owner": uid.to_string(), "group": gid.to_string()});
         self.client
-            .call(&Call::json(
-                Method::Put,
-                self.ops("chown"),
-                &body,
-                Effect::Idempotent,
-                path.as_str(),
-            ))
+            .call(&Call::json(Method::Put, self.ops("chown"), &body, Effect::Idempotent, path.as_str()))
             .await
             .map(drop)
     }
@@ -152,11 +109,7 @@ impl Api {
             Ok(answer) => answer.output.checksum,
             // The server splits sha256sum's output at spaces and gives up on a name that has some: the hash is in the error.
             Err(error) => {
-                let told = error
-                    .info
-                    .server_message
-                    .as_deref()
-                    .and_then(|text| text.strip_prefix("Invalid output: "));
+                let told = error.info.server_message.as_deref().and_then(|text| text.strip_prefix("Invalid output: "));
                 match told.and_then(|text| text.split_whitespace().next()).map(str::to_owned) {
                     Some(told) => told,
                     None => return Err(error),
@@ -168,34 +121,24 @@ impl Api {
         if hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
             Ok(hash)
         } else {
-            Err(Error::new(
-                Kind::Other,
-                format!("{path}: the server's checksum is not one of SHA-256"),
-            )
-            .about(path.as_str()))
+            Err(Error::new(Kind::Other, format!("{path}: the server's checksum is not one of SHA-256"))
+                .about(path.as_str()))
         }
     }
 
     /// Makes or replaces `directory/name`. The server truncates the target first and follows a symlink.
     pub async fn upload(&self, directory: &RemotePath, name: &str, content: &Content, subject: &str) -> Result<()> {
         if !multipart::can_carry(name) {
-            return Err(Error::invalid(
-                subject,
-                "a file name with a carriage return cannot be uploaded by itself",
-            ));
+            return Err(Error::invalid(subject, "a file name with a carriage return cannot be uploaded by itself"));
         }
         let random = self.client.platform();
         let boundary = format!("{:016x}{:016x}", random.random(), random.random());
         let form = multipart::form(name, &boundary);
         let body = match content {
             Content::Bytes(bytes) => Body::Bytes([&form.head[..], bytes, &form.tail[..]].concat().into()),
-            Content::File(file) => Body::File {
-                head: form.head,
-                file: Rc::clone(file),
-                offset: 0,
-                length: file.size(),
-                tail: form.tail,
-            },
+            Content::File(file) => {
+                Body::File { head: form.head, file: Rc::clone(file), offset: 0, length: file.size(), tail: form.tail }
+            }
         };
         let call = Call {
             method: Method::Post,
@@ -209,14 +152,34 @@ impl Api {
         self.client.call(&call).await.map(drop)
     }
 
+    /// `tar -c`, within the server's 5 s.
+    pub async fn compress(
+        &self,
+        source: &RemotePath,
+        archive: &RemotePath,
+        dereference: bool,
+        compression: Compression,
+    ) -> Result<()> {
+        let body = json!({"path": source.as_str(), "targetPath": archive.as_str(), "dereference": dereference,
+            "compression": compression.as_str()});
+        self.client
+            .call(&Call::json(Method::Post, self.ops("compress"), &body, Effect::Idempotent, source.as_str()))
+            .await
+            .map(drop)
+    }
+
+    /// `tar -x` into a directory that is there, within the server's 5 s.
+    pub async fn extract(&self, archive: &RemotePath, directory: &RemotePath, compression: Compression) -> Result<()> {
+        let body =
+            json!({"path": archive.as_str(), "targetPath": directory.as_str(), "compression": compression.as_str()});
+        self.client
+            .call(&Call::json(Method::Post, self.ops("extract"), &body, Effect::Idempotent, archive.as_str()))
+            .await
+            .map(drop)
+    }
+
     /// A file's bytes, still to be read.
     pub async fn download(&self, path: &RemotePath) -> Result<OpenAnswer> {
-        self.client
-            .open(&Call::get(
-                self.ops("download"),
-                vec![("path", path.as_str())],
-                path.as_str(),
-            ))
-            .await
+        self.client.open(&Call::get(self.ops("download"), vec![("path", path.as_str())], path.as_str())).await
     }
 }

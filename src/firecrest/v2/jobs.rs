@@ -72,24 +72,12 @@ impl Api {
             }
         }
         let body = json!({ "job": job });
-        let answer: Submitted = self
-            .client
-            .fetch(&Call::json(
-                Method::Post,
-                self.jobs_path(),
-                &body,
-                Effect::Write,
-                subject,
-            ))
-            .await?;
-        answer
-            .job_id
-            .map(|id| id.joined())
-            .filter(|id| !id.is_empty())
-            .ok_or_else(|| {
-                let message = "the server took the job but did not tell its id: look for it among the jobs";
-                Error::new(Kind::OutcomeUnknown, message).about(subject)
-            })
+        let answer: Submitted =
+            self.client.fetch(&Call::json(Method::Post, self.jobs_path(), &body, Effect::Write, subject)).await?;
+        answer.job_id.map(|id| id.joined()).filter(|id| !id.is_empty()).ok_or_else(|| {
+            let message = "the server took the job but did not tell its id: look for it among the jobs";
+            Error::new(Kind::OutcomeUnknown, message).about(subject)
+        })
     }
 
     /// All of the user's jobs: those queued or running, and those of the last day.
@@ -102,10 +90,7 @@ impl Api {
     pub async fn job(&self, id: &str) -> Result<Option<RawJob>> {
         let call = Call::get(self.job_path(id), vec![], id);
         match self.client.fetch::<Jobs>(&call).await {
-            Ok(jobs) => Ok(self
-                .read(jobs, id)?
-                .into_iter()
-                .find(|found| found.job.job_id.joined() == id)),
+            Ok(jobs) => Ok(self.read(jobs, id)?.into_iter().find(|found| found.job.job_id.joined() == id)),
             Err(error) if error.kind == Kind::NotFound && !error.server_said(SYSTEM_NOT_FOUND) => Ok(None),
             Err(error) => Err(error),
         }
@@ -121,21 +106,15 @@ impl Api {
 
     /// `scancel`.
     pub async fn cancel(&self, id: &str) -> Result<()> {
-        let call = Call {
-            method: Method::Delete,
-            effect: Effect::Idempotent,
-            ..Call::get(self.job_path(id), vec![], id)
-        };
+        let call =
+            Call { method: Method::Delete, effect: Effect::Idempotent, ..Call::get(self.job_path(id), vec![], id) };
         self.client.call(&call).await.map(drop)
     }
 
     fn read(&self, jobs: Jobs, subject: &str) -> Result<Vec<RawJob>> {
         let read = jobs.jobs.into_iter().map(|raw| {
             let job = self.client.parse(raw.get().as_bytes(), subject)?;
-            Ok(RawJob {
-                job,
-                raw: raw.get().to_owned(),
-            })
+            Ok(RawJob { job, raw: raw.get().to_owned() })
         });
         read.collect()
     }

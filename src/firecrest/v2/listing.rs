@@ -78,17 +78,11 @@ impl Entry {
 pub fn entry(wire: WireEntry) -> Result<Entry> {
     let (path, raw_path) = text(unescape(&wire.name));
     if path.is_empty() || path.starts_with('/') || path.split('/').any(|name| matches!(name, "" | "." | "..")) {
-        return Err(Error::new(
-            Kind::Other,
-            format!("the server lists a name that leads elsewhere: '{path}'"),
-        )
-        .about(path));
+        return Err(
+            Error::new(Kind::Other, format!("the server lists a name that leads elsewhere: '{path}'")).about(path)
+        );
     }
-    Ok(Entry {
-        path,
-        raw_path,
-        ..attributes(wire)
-    })
+    Ok(Entry { path, raw_path, ..attributes(wire) })
 }
 
 /// All but the path.
@@ -110,10 +104,7 @@ pub fn attributes(wire: WireEntry) -> Entry {
 fn text(bytes: Vec<u8>) -> (String, Option<Vec<u8>>) {
     match String::from_utf8(bytes) {
         Ok(text) => (text, None),
-        Err(error) => (
-            String::from_utf8_lossy(error.as_bytes()).into_owned(),
-            Some(error.into_bytes()),
-        ),
+        Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(error.into_bytes())),
     }
 }
 
@@ -128,9 +119,7 @@ pub fn unescape(name: &str) -> Vec<u8> {
             i += 1;
             continue;
         }
-        let octal = bytes
-            .get(i + 1..i + 4)
-            .filter(|d| d[0] <= b'3' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
+        let octal = bytes.get(i + 1..i + 4).filter(|d| d[0] <= b'3' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
         if let Some(digits) = octal {
             out.push(digits.iter().fold(0, |n, d| (n << 3) | (d - b'0')));
             i += 4;
@@ -210,35 +199,19 @@ mod tests {
         ] {
             let entry = entry(wire(name)).unwrap();
             assert_eq!((entry.path.as_str(), entry.raw_path), (path, None));
-            assert_eq!(
-                (entry.size, entry.permissions, entry.kind),
-                (7, 0o644, FileKind::Regular)
-            );
+            assert_eq!((entry.size, entry.permissions, entry.kind), (7, 0o644, FileKind::Regular));
         }
     }
 
     #[test]
     fn bytes_that_are_no_text_are_kept() {
         let entry = entry(wire("a\\377b")).unwrap();
-        assert_eq!(
-            (entry.path.as_str(), entry.raw_path.as_deref()),
-            ("a\u{fffd}b", Some(b"a\xffb".as_slice()))
-        );
+        assert_eq!((entry.path.as_str(), entry.raw_path.as_deref()), ("a\u{fffd}b", Some(b"a\xffb".as_slice())));
     }
 
     #[test]
     fn nothing_leads_elsewhere() {
-        for name in [
-            "../x",
-            "/etc/passwd",
-            "a/../../b",
-            "..",
-            ".",
-            "",
-            "a//b",
-            "\\056\\056/x",
-            "\\057etc",
-        ] {
+        for name in ["../x", "/etc/passwd", "a/../../b", "..", ".", "", "a//b", "\\056\\056/x", "\\057etc"] {
             assert!(entry(wire(name)).is_err(), "{name}");
         }
     }

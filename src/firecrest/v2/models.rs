@@ -122,6 +122,8 @@ pub struct DataOperation {
     pub max_ops_file_size: Option<u64>,
     #[serde(default, alias = "dataTransfer")]
     pub data_transfer: Option<DataTransfer>,
+    #[serde(default, alias = "datatransferJobsDirectives", deserialize_with = "null_is_default")]
+    pub datatransfer_jobs_directives: Vec<String>,
 }
 
 /// How large files travel.
@@ -250,6 +252,28 @@ pub struct Reservation {
     pub end_time: Option<u64>,
     #[serde(default)]
     pub features: Option<Words>,
+}
+
+/// `compression` of compress and extract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Compression {
+    None,
+    Gzip,
+    Bzip2,
+    Xz,
+}
+
+impl Compression {
+    /// The server's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+        }
+    }
 }
 
 /// `POST jobs`.
@@ -397,9 +421,9 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(des
 fn maybe_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(match &value {
-        serde_json::Value::Number(number) => number
-            .as_u64()
-            .or_else(|| number.as_f64().filter(|n| *n >= 0.0).map(|n| n as u64)),
+        serde_json::Value::Number(number) => {
+            number.as_u64().or_else(|| number.as_f64().filter(|n| *n >= 0.0).map(|n| n as u64))
+        }
         serde_json::Value::String(text) => text.trim().parse().ok(),
         _ => None,
     })

@@ -12,15 +12,8 @@ impl Api {
     /// All systems, and the server's version where it tells it.
     pub async fn systems(&self) -> Result<(Systems, Option<String>)> {
         let subject = self.client.server();
-        let answer = self
-            .client
-            .call(&Call::get(vec!["status", "systems"], vec![], &subject))
-            .await?;
-        let version = answer
-            .headers
-            .iter()
-            .find(|(name, _)| name == VERSION_HEADER)
-            .map(|(_, v)| v.trim().to_owned());
+        let answer = self.client.call(&Call::get(vec!["status", "systems"], vec![], &subject)).await?;
+        let version = answer.headers.iter().find(|(name, _)| name == VERSION_HEADER).map(|(_, v)| v.trim().to_owned());
         Ok((self.client.parse(&answer.bytes, &subject)?, version))
     }
 

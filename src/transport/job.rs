@@ -1,0 +1,253 @@
+//! A script of ours, run on the cluster as a short job: what FirecREST's direct operations cannot do, or not within their 5 s.
+//!
+//! The server has jobs of its own for some of this (`transfer/cp`, `mv`, …), but it HTML-escapes names in their scripts and can mangle
+//! them; a script of ours quotes as a shell wants it. Its directives are those that the server uses for its transfer jobs.
+//!
+//! The job leaves one file, written aside and renamed: a line with the exit code and two lengths, then what the command wrote. To
+//! fetch it is to know that the job has ended, seconds before the scheduler's accounting says so; so the file is what is polled,
+//! and the job's state only now and then, for a job that will never write it.
+
+use std::time::Duration;
+
+use super::Report;
+use crate::error::{Error, Kind, Result};
+use crate::firecrest::errors;
+use crate::firecrest::v2::jobs::{Script, Submission};
+use crate::http::retry::Effect;
+use crate::remote::RemotePath;
+use crate::scheduler::service::JobQuery;
+use crate::scheduler::state::JobState;
+use crate::session::Session;
+use crate::shell::quote;
+
+/// What a command left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Output {
+    pub exit_code: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+/// A script to run.
+#[derive(Debug, Clone, Default)]
+pub struct Work<'a> {
+    /// For the job's name and for messages: `copy`, `exec`, …
+    pub operation: &'a str,
+    /// What errors are about.
+    pub subject: &'a str,
+    /// Shell text. Its standard output, error and input are taken care of.
+    pub body: String,
+    /// None: the folder for temporary files.
+    pub working_directory: Option<RemotePath>,
+    /// Exported before the body runs.
+    pub environment: &'a [(String, String)],
+    /// Given to the body.
+    pub stdin: &'a [u8],
+    /// Wall time of the job; none: what the system's directives say.
+    pub time_limit: Option<Duration>,
+}
+
+/// The first look at the result comes after this: no scheduler starts a job sooner.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
+/// The job's state costs the server more than the result file does, and is asked for only this long after the last time.
+const STATE_EVERY: Duration = Duration::from_secs(10);
+/// Input up to here travels inside the script; Slurm takes scripts of 4 MiB (`max_script_size`, slurm.conf(5)).
+const LONGEST_INPUT: usize = 1024 * 1024;
+
+impl Session {
+    /// Runs a script and turns a failure of it into a typed error.
+    pub(super) async fn run_or_fail(&self, work: Work<'_>, stop: Option<&Report>) -> Result<Output> {
+        let (operation, subject) = (work.operation, work.subject);
+        let output = self.run(work, stop).await?;
+        if output.exit_code == 0 {
+            return Ok(output);
+        }
+        let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let kind = errors::by_text(&told, Effect::Read).unwrap_or(Kind::Other);
+        let message =
+            format!("{subject}: {operation} failed with exit code {}: {}", output.exit_code, told.replace('\n', "; "));
+        let mut error = Error::new(kind, message).about(subject);
+        error.info.server_message = Some(told).filter(|t| !t.is_empty());
+        Err(error)
+    }
+
+    /// Runs a script as a job and returns what it left. Nothing of it stays on the cluster.
+    pub(super) async fn run(&self, work: Work<'_>, stop: Option<&Report>) -> Result<Output> {
+        if work.stdin.len() > LONGEST_INPUT {
+            let message = format!("the input has {} bytes, more than {LONGEST_INPUT}", work.stdin.len());
+            return Err(Error::new(Kind::TooLarge, message).about(work.operation));
+        }
+        let folder = self.temporary_folder().await?;
+        let mark = format!("{:016x}", self.api.client.platform().random());
+        let result = folder.join(&format!(".aiida-firecrest-{mark}"))?;
+        let submission = Submission {
+            script: Script::Text(self.script(&work, &result, &mark)?),
+            working_directory: work.working_directory.clone().unwrap_or(folder),
+            name: None,
+            account: None,
+            environment: Vec::new(),
+        };
+        let id = self.submit(submission).await.map_err(|e| e.about(work.subject))?;
+        let ended = self.await_result(&id, &result, &work, stop).await;
+        // The script makes the file in one step, so that there is nothing to remove where it could not be read.
+        match &ended {
+            Ok(_) => self.api.rm(&result).await?,
+            Err(error) if error.kind == Kind::Cancelled => {
+                let _ = self.cancel(vec![id]).await;
+                let _ = self.api.rm(&result).await;
+            }
+            Err(_) => {}
+        }
+        ended
+    }
+
+    async fn await_result(
+        &self,
+        id: &str,
+        result: &RemotePath,
+        work: &Work<'_>,
+        stop: Option<&Report>,
+    ) -> Result<Output> {
+        let platform = self.api.client.platform();
+        let start = platform.monotonic();
+        let mut state_asked = start;
+        let mut ended_as: Option<String> = None;
+        loop {
+            let waited = platform.monotonic().saturating_sub(start);
+            let pause = (waited / 8).clamp(FIRST_LOOK, Duration::from_secs(10));
+            platform.sleep(pause).await;
+            if let Some(stop) = stop {
+                super::report(stop, &super::Progress::waiting(work.operation, work.subject))?;
+            }
+            match self.read(result.as_str(), 0, None).await {
+                Ok(bytes) => return parse(&bytes).ok_or_else(|| unreadable(work, result)),
+                Err(error) if error.kind == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            // It had ended before the last look, and left nothing.
+            if let Some(state) = ended_as {
+                let message =
+                    format!("{}: the job {id} for {} ended as {state} without a result", work.subject, work.operation);
+                let kind = if state == "TIMEOUT" { Kind::Timeout } else { Kind::Other };
+                return Err(Error::new(kind, message).about(work.subject));
+            }
+            if platform.monotonic().saturating_sub(state_asked) >= STATE_EVERY {
+                state_asked = platform.monotonic();
+                let listing = self.jobs(JobQuery::Ids(vec![id.to_owned()])).await?;
+                let done =
+                    listing.jobs.iter().find(|job| job.job_state == JobState::Done).map(|job| job.raw_state.clone());
+                ended_as = done.or_else(|| (!listing.missing.is_empty()).then(|| "unknown".to_owned()));
+            }
+        }
+    }
+
+    /// The script that the scheduler gets.
+    fn script(&self, work: &Work<'_>, result: &RemotePath, mark: &str) -> Result<String> {
+        let mut text = String::from("#!/bin/bash\n");
+        for directive in &self.system.data_operation.datatransfer_jobs_directives {
+            if directive.contains("{account}") {
+                let account = self.options.billing_account.as_deref().ok_or_else(|| {
+                    let message = format!(
+                        "{} runs as a job, and the system {} wants an account for jobs: set billing_account",
+                        work.operation, self.system.name
+                    );
+                    Error::invalid("billing_account", message)
+                })?;
+                text.push_str(&directive.replace("{account}", account));
+            } else {
+                text.push_str(directive);
+            }
+            text.push('\n');
+        }
+        if let Some(limit) = work.time_limit {
+            // Whole minutes, as Slurm counts; a second directive of the same kind wins.
+            text.push_str(&format!("#SBATCH --time={}\n", limit.as_secs().div_ceil(60).max(1)));
+        }
+        text.push_str(&format!("#SBATCH --job-name=aiida-firecrest-{}-{mark}\n", work.operation));
+        text.push_str("#SBATCH --output=/dev/null\n#SBATCH --error=/dev/null\n\n");
+        text.push_str(&format!("result={}\n", quote(result.as_str())));
+        text.push_str("umask 077\nmkdir -- \"$result.d\" || exit 1\ntrap 'rm -rf -- \"$result.d\"' EXIT\n");
+        if work.stdin.is_empty() {
+            text.push_str(": > \"$result.d/in\"\n");
+        } else {
+            use base64::Engine as _;
+            let coded = base64::engine::general_purpose::STANDARD.encode(work.stdin);
+            text.push_str("base64 -d > \"$result.d/in\" <<'END_OF_INPUT'\n");
+            // Lines of a length that every tool takes.
+            for line in coded.as_bytes().chunks(76) {
+                text.push_str(&String::from_utf8_lossy(line));
+                text.push('\n');
+            }
+            text.push_str("END_OF_INPUT\n");
+        }
+        // A subshell with the umask of the user: what the body makes is the user's, not ours.
+        text.push_str("(\numask 022\n");
+        for (name, value) in work.environment {
+            text.push_str(&format!("export {name}={}\n", quote(value)));
+        }
+        text.push_str(&work.body);
+        text.push_str("\n) < \"$result.d/in\" > \"$result.d/out\" 2> \"$result.d/err\"\ncode=$?\n");
+        text.push_str("{ echo \"$code $(stat -c %s \"$result.d/out\") $(stat -c %s \"$result.d/err\")\"\n");
+        text.push_str("  cat \"$result.d/out\" \"$result.d/err\"\n} > \"$result.d/result\"\n");
+        text.push_str("mv -- \"$result.d/result\" \"$result\"\nexit 0\n");
+        Ok(text)
+    }
+
+    /// Where temporary files go: the option, else the user's folder on the default file system.
+    pub(super) async fn temporary_folder(&self) -> Result<RemotePath> {
+        if let Some(folder) = &self.options.temp_directory {
+            return Ok(folder.clone());
+        }
+        if let Some(folder) = self.home.borrow().clone() {
+            return Ok(folder);
+        }
+        let file_system =
+            self.system.file_systems.iter().find(|f| f.default_work_dir).or(self.system.file_systems.first());
+        let base = file_system.ok_or_else(|| {
+            Error::invalid("temp_directory", "the server tells no file system of its own: set temp_directory")
+        })?;
+        // As the server does it for its own jobs (`JobHelper`).
+        let folder = RemotePath::parse(&base.path)?.join(&self.whoami().await?.user.name)?;
+        self.home.replace(Some(folder.clone()));
+        Ok(folder)
+    }
+}
+
+fn unreadable(work: &Work<'_>, result: &RemotePath) -> Error {
+    Error::new(Kind::Other, format!("{}: the result of {} is not one ({result})", work.subject, work.operation))
+        .about(work.subject)
+}
+
+/// Exit code and two lengths on a line, then standard output and standard error.
+fn parse(bytes: &[u8]) -> Option<Output> {
+    let end = bytes.iter().position(|b| *b == b'\n')?;
+    let mut numbers = std::str::from_utf8(&bytes[..end]).ok()?.split(' ');
+    let exit_code = numbers.next()?.parse().ok()?;
+    let out: usize = numbers.next()?.parse().ok()?;
+    let err: usize = numbers.next()?.parse().ok()?;
+    let rest = &bytes[end + 1..];
+    if numbers.next().is_some() || out.checked_add(err)? != rest.len() {
+        return None;
+    }
+    Some(Output { exit_code, stdout: rest[..out].to_vec(), stderr: rest[out..].to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_whole_or_none() {
+        let output = parse(b"3 2 4\nokoops").unwrap();
+        assert_eq!(
+            (output.exit_code, output.stdout.as_slice(), output.stderr.as_slice()),
+            (3, b"ok".as_slice(), b"oops".as_slice())
+        );
+        for bytes in
+            [b"".as_slice(), b"3 2 4", b"3 2 4\nokoop", b"x 0 0\n", b"0 1 1 1\nab", b"0 18446744073709551615 1\nab"]
+        {
+            assert_eq!(parse(bytes), None);
+        }
+    }
+}
