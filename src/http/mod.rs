@@ -47,19 +47,34 @@ pub enum Body {
     Empty,
     /// Bytes in memory.
     Bytes(Rc<[u8]>),
-    /// Part of a local file between two short pieces, streamed and never held whole.
+    /// Pieces of memory and of local files, one after the other; the files are streamed and never held whole.
+    Parts(Rc<[Part]>),
+}
+
+/// A piece of a body.
+#[derive(Clone)]
+pub enum Part {
+    /// Memory.
+    Bytes(Rc<[u8]>),
+    /// Part of a local file, which is opened when its turn comes.
     File {
-        /// Goes before the file's bytes.
-        head: Rc<[u8]>,
         /// Where the bytes come from.
         file: Rc<dyn LocalFile>,
-        /// First byte of the file that is sent.
+        /// The first byte that is sent.
         offset: u64,
-        /// How many bytes of the file are sent. A file that has become shorter fails the request.
+        /// How many bytes are sent. A file that has become shorter fails the request.
         length: u64,
-        /// Goes after them.
-        tail: Rc<[u8]>,
     },
+}
+
+impl Part {
+    /// Bytes on the wire.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
 }
 
 impl Body {
@@ -68,7 +83,7 @@ impl Body {
         match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { head, length, tail, .. } => head.len() as u64 + length + tail.len() as u64,
+            Self::Parts(parts) => parts.iter().map(Part::length).sum(),
         }
     }
 }

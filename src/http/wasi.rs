@@ -11,7 +11,7 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
-use super::{Body, Method, Platform, Request, Response, ResponseBody, SendError};
+use super::{Body, Method, Part, Platform, Request, Response, ResponseBody, SendError};
 use crate::local::LocalWriter;
 use crate::local::stream::{flush, read, ready, write};
 
@@ -122,11 +122,17 @@ async fn write_body(body: OutgoingBody, content: &Body) -> Result<(), SendError>
         match content {
             Body::Empty => {}
             Body::Bytes(bytes) => write(&stream, bytes).await.map_err(stream_error)?,
-            Body::File { head, file, offset, length, tail } => {
-                write(&stream, head).await.map_err(stream_error)?;
-                let reader = file.read_from(*offset).map_err(|e| SendError::Local(e.info.message.clone()))?;
-                splice(reader.stream(), &stream, *length).await?;
-                write(&stream, tail).await.map_err(stream_error)?;
+            Body::Parts(parts) => {
+                for part in parts.iter() {
+                    match part {
+                        Part::Bytes(bytes) => write(&stream, bytes).await.map_err(stream_error)?,
+                        Part::File { file, offset, length } => {
+                            let reader =
+                                file.read_from(*offset).map_err(|e| SendError::Local(e.info.message.clone()))?;
+                            splice(reader.stream(), &stream, *length).await?;
+                        }
+                    }
+                }
             }
         }
         match flush(&stream).await {
@@ -146,6 +152,10 @@ async fn splice(from: &InputStream, to: &OutputStream, length: u64) -> Result<()
         ready(from.subscribe()).await;
         match to.splice(from, left.min(PIECE)) {
             Ok(n) => left -= n,
+            // One of the two has ended: if the way out is still open, it was the file.
+            Err(StreamError::Closed) if to.check_write().is_ok() => {
+                return Err(SendError::Local(format!("the local file ended {left} bytes early")));
+            }
             Err(StreamError::Closed) => {
                 return Err(SendError::Reset(format!("{left} bytes were still to be sent")));
             }

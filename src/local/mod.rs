@@ -21,20 +21,54 @@ pub enum LocalKind {
     File,
     /// A directory.
     Directory,
-    /// Anything else, dangling symlinks included.
+    /// A symbolic link (only where links are not followed).
+    Symlink,
+    /// Anything else.
     Other,
 }
 
-/// The granted folders.
+/// What is known of a local path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalStat {
+    /// What it is.
+    pub kind: LocalKind,
+    /// Bytes.
+    pub size: u64,
+    /// Unix seconds, where the host knows.
+    pub modified: Option<i64>,
+}
+
+/// The granted folders. Nothing here waits: WASI 0.2 answers these at once.
 pub trait Local {
-    /// What is there, following symlinks; none: nothing.
-    fn kind(&self, path: &str) -> LocalBoxFuture<'_, Result<Option<LocalKind>>>;
+    /// What is there; none: nothing. `follow`: what a symlink leads to, and nothing for one that leads nowhere.
+    fn stat(&self, path: &str, follow: bool) -> Result<Option<LocalStat>>;
+
+    /// Permission bits of what the path names, where the host knows them.
+    fn mode(&self, path: &str) -> Option<u32>;
+
+    /// The names in a directory, in no order.
+    fn list(&self, path: &str) -> Result<Vec<String>>;
+
+    /// Where a symlink points.
+    fn read_link(&self, path: &str) -> Result<String>;
+
+    /// A number that tells one directory from another, to see that a symlink leads in a circle.
+    fn identity(&self, path: &str) -> Result<u128>;
 
     /// Opens a file for reading.
-    fn open(&self, path: &str) -> LocalBoxFuture<'_, Result<Rc<dyn LocalFile>>>;
+    fn open(&self, path: &str) -> Result<Rc<dyn LocalFile>>;
 
     /// Begins a file that will take the place of `path` when it is finished. `replace` false: only if nothing is there by then.
-    fn create(&self, path: &str, replace: bool) -> LocalBoxFuture<'_, Result<Box<dyn LocalWriter>>>;
+    fn create(&self, path: &str, replace: bool) -> Result<Box<dyn LocalWriter>>;
+
+    /// Makes a directory; one that is there is good.
+    fn make_directory(&self, path: &str) -> Result<()>;
+
+    /// Makes a symlink in place of a file or another symlink.
+    fn make_symlink(&self, target: &str, path: &str) -> Result<()>;
+
+    /// Sets permission bits, where the host can.
+    fn set_mode(&self, path: &str, mode: u32);
 }
 
 /// A file open for reading.

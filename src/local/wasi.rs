@@ -7,7 +7,7 @@ use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags};
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
-use super::{Local, LocalFile, LocalKind, LocalReader, LocalWriter, path, stream};
+use super::{Local, LocalFile, LocalKind, LocalReader, LocalStat, LocalWriter, path, stream};
 use crate::error::{Error, Kind, Result};
 
 /// How permission bits of local files are read and set: the host does it, wasi:filesystem has none.
@@ -49,78 +49,145 @@ impl WasiLocal {
 }
 
 impl Local for WasiLocal {
-    fn kind(&self, local: &str) -> LocalBoxFuture<'_, Result<Option<LocalKind>>> {
-        let found =
-            self.resolve(local).and_then(|(folder, rest)| match folder.stat_at(PathFlags::SYMLINK_FOLLOW, rest) {
-                Ok(stat) => Ok(Some(match stat.type_ {
+    fn stat(&self, local: &str, follow: bool) -> Result<Option<LocalStat>> {
+        let (folder, rest) = self.resolve(local)?;
+        let flags = if follow { PathFlags::SYMLINK_FOLLOW } else { PathFlags::empty() };
+        match folder.stat_at(flags, rest) {
+            Ok(stat) => Ok(Some(LocalStat {
+                kind: match stat.type_ {
                     DescriptorType::RegularFile => LocalKind::File,
                     DescriptorType::Directory => LocalKind::Directory,
+                    DescriptorType::SymbolicLink => LocalKind::Symlink,
                     _ => LocalKind::Other,
-                })),
-                Err(ErrorCode::NoEntry) => Ok(None),
-                Err(code) => Err(local_error(code, local)),
-            });
-        Box::pin(async move { found })
+                },
+                size: stat.size,
+                modified: stat.data_modification_timestamp.and_then(|time| i64::try_from(time.seconds).ok()),
+            })),
+            Err(ErrorCode::NoEntry) => Ok(None),
+            Err(code) => Err(local_error(code, local)),
+        }
     }
 
-    fn open(&self, local: &str) -> LocalBoxFuture<'_, Result<Rc<dyn LocalFile>>> {
-        let opened = self.resolve(local).and_then(|(folder, rest)| {
-            let descriptor = folder
-                .open_at(PathFlags::SYMLINK_FOLLOW, rest, OpenFlags::empty(), DescriptorFlags::READ)
-                .map_err(|code| local_error(code, local))?;
-            let stat = descriptor.stat().map_err(|code| local_error(code, local))?;
-            match stat.type_ {
-                DescriptorType::RegularFile => {}
-                DescriptorType::Directory => {
-                    return Err(Error::new(Kind::IsADirectory, format!("{local} is a directory")).about(local));
-                }
-                _ => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
+    fn mode(&self, local: &str) -> Option<u32> {
+        (self.permissions.get)(local)
+    }
+
+    fn list(&self, local: &str) -> Result<Vec<String>> {
+        let (folder, rest) = self.resolve(local)?;
+        let directory = folder
+            .open_at(PathFlags::SYMLINK_FOLLOW, rest, OpenFlags::DIRECTORY, DescriptorFlags::READ)
+            .map_err(|code| local_error(code, local))?;
+        let entries = directory.read_directory().map_err(|code| local_error(code, local))?;
+        let mut names = Vec::new();
+        while let Some(entry) = entries.read_directory_entry().map_err(|code| local_error(code, local))? {
+            names.push(entry.name);
+        }
+        Ok(names)
+    }
+
+    fn read_link(&self, local: &str) -> Result<String> {
+        let (folder, rest) = self.resolve(local)?;
+        // WASI reads no absolute target: it would lead out of the granted folder.
+        folder.readlink_at(rest).map_err(|code| local_error(code, local))
+    }
+
+    fn identity(&self, local: &str) -> Result<u128> {
+        let (folder, rest) = self.resolve(local)?;
+        let hash = folder
+            .metadata_hash_at(PathFlags::SYMLINK_FOLLOW, rest)
+            .map_err(|code| local_error(code, local))?;
+        Ok((u128::from(hash.upper) << 64) | u128::from(hash.lower))
+    }
+
+    fn open(&self, local: &str) -> Result<Rc<dyn LocalFile>> {
+        let (folder, rest) = self.resolve(local)?;
+        let descriptor = folder
+            .open_at(PathFlags::SYMLINK_FOLLOW, rest, OpenFlags::empty(), DescriptorFlags::READ)
+            .map_err(|code| local_error(code, local))?;
+        let stat = descriptor.stat().map_err(|code| local_error(code, local))?;
+        match stat.type_ {
+            DescriptorType::RegularFile => {}
+            DescriptorType::Directory => {
+                return Err(Error::new(Kind::IsADirectory, format!("{local} is a directory")).about(local));
             }
-            let mode = (self.permissions.get)(local);
-            Ok(Rc::new(WasiFile { descriptor, size: stat.size, mode, name: local.to_owned() }) as Rc<dyn LocalFile>)
-        });
-        Box::pin(async move { opened })
+            _ => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
+        }
+        let mode = (self.permissions.get)(local);
+        Ok(Rc::new(WasiFile { descriptor, size: stat.size, mode, name: local.to_owned() }))
     }
 
-    fn create(&self, local: &str, replace: bool) -> LocalBoxFuture<'_, Result<Box<dyn LocalWriter>>> {
-        let created = self.resolve(local).and_then(|(folder, rest)| {
-            let (parent, name) = path::split(rest)
-                .ok_or_else(|| Error::new(Kind::IsADirectory, format!("{local} is a folder")).about(local))?;
-            let parent = folder
-                .open_at(
-                    PathFlags::SYMLINK_FOLLOW,
-                    parent,
-                    OpenFlags::DIRECTORY,
-                    DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
-                )
-                .map_err(|code| local_error(code, local))?;
-            // 64 random bits: two writers never meet, and a name that is taken is refused, not overwritten.
-            let temporary = format!(".{:016x}.part", wasip2::random::random::get_random_u64());
-            let file = parent
-                .open_at(
-                    PathFlags::empty(),
-                    &temporary,
-                    OpenFlags::CREATE | OpenFlags::EXCLUSIVE,
-                    DescriptorFlags::WRITE,
-                )
-                .map_err(|code| local_error(code, local))?;
-            let stream = file.write_via_stream(0).map_err(|code| local_error(code, local))?;
-            let cut = local.trim_end_matches('/').rfind('/').map_or(0, |i| i + 1);
-            Ok(Box::new(WasiWriter {
-                stream,
-                target: Some(Target {
-                    temporary_path: format!("{}{temporary}", &local[..cut]),
-                    temporary,
-                    name: name.to_owned(),
-                    path: local.to_owned(),
-                    replace,
-                    _file: file,
-                    parent,
-                    set: self.permissions.set,
-                }),
-            }) as Box<dyn LocalWriter>)
-        });
-        Box::pin(async move { created })
+    fn create(&self, local: &str, replace: bool) -> Result<Box<dyn LocalWriter>> {
+        let (folder, rest) = self.resolve(local)?;
+        let (parent, name) = path::split(rest)
+            .ok_or_else(|| Error::new(Kind::IsADirectory, format!("{local} is a folder")).about(local))?;
+        let parent = folder
+            .open_at(
+                PathFlags::SYMLINK_FOLLOW,
+                parent,
+                OpenFlags::DIRECTORY,
+                DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
+            )
+            .map_err(|code| local_error(code, local))?;
+        // 64 random bits: two writers never meet, and a name that is taken is refused, not overwritten.
+        let temporary = format!(".{:016x}.part", wasip2::random::random::get_random_u64());
+        let file = parent
+            .open_at(PathFlags::empty(), &temporary, OpenFlags::CREATE | OpenFlags::EXCLUSIVE, DescriptorFlags::WRITE)
+            .map_err(|code| local_error(code, local))?;
+        let stream = file.write_via_stream(0).map_err(|code| local_error(code, local))?;
+        let cut = local.trim_end_matches('/').rfind('/').map_or(0, |i| i + 1);
+        Ok(Box::new(WasiWriter {
+            stream,
+            target: Some(Target {
+                temporary_path: format!("{}{temporary}", &local[..cut]),
+                temporary,
+                name: name.to_owned(),
+                path: local.to_owned(),
+                replace,
+                _file: file,
+                parent,
+                set: self.permissions.set,
+            }),
+        }))
+    }
+
+    fn make_directory(&self, local: &str) -> Result<()> {
+        let (folder, rest) = self.resolve(local)?;
+        if rest == "." {
+            return Ok(());
+        }
+        match folder.create_directory_at(rest) {
+            Ok(()) => Ok(()),
+            Err(ErrorCode::Exist) => match self.stat(local, true)? {
+                Some(LocalStat { kind: LocalKind::Directory, .. }) => Ok(()),
+                _ => Err(Error::new(Kind::AlreadyExists, format!("{local}: something else is there")).about(local)),
+            },
+            Err(code) => Err(local_error(code, local)),
+        }
+    }
+
+    fn make_symlink(&self, target: &str, local: &str) -> Result<()> {
+        let (folder, rest) = self.resolve(local)?;
+        let made = match folder.symlink_at(target, rest) {
+            Err(ErrorCode::Exist) => {
+                folder.unlink_file_at(rest).map_err(|code| local_error(code, local))?;
+                folder.symlink_at(target, rest)
+            }
+            made => made,
+        };
+        made.map_err(|code| match code {
+            // The sandbox makes no link with an absolute target, nor one that leads out of the granted folder.
+            ErrorCode::NotPermitted | ErrorCode::Access => Error::new(
+                Kind::PermissionDenied,
+                format!("{local}: a symbolic link to {target} would lead out of the granted folder"),
+            )
+            .about(local),
+            code => local_error(code, local),
+        })
+    }
+
+    fn set_mode(&self, local: &str, mode: u32) {
+        // The bytes matter more than the bits: a host that cannot set them has said so in its contract.
+        let _ = (self.permissions.set)(local, mode & 0o777);
     }
 }
 

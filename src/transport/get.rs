@@ -59,14 +59,14 @@ impl Session {
     ) -> Result<Summary> {
         let source = RemotePath::parse(remote)?;
         let name = source.split().ok_or_else(|| Error::unsupported("get of a directory"))?.1;
-        let target = match files.kind(local).await? {
+        let target = match files.stat(local, true)?.map(|stat| stat.kind) {
             Some(LocalKind::Directory) => local_join(local, name),
             _ if local.ends_with('/') => {
                 return Err(Error::new(Kind::NotADirectory, format!("{local} is not a local directory")).about(local));
             }
             _ => local.to_owned(),
         };
-        if options.overwrite != Overwrite::Replace && files.kind(&target).await?.is_some() {
+        if options.overwrite != Overwrite::Replace && files.stat(&target, true)?.is_some() {
             return match options.overwrite {
                 Overwrite::Skip => Ok(Summary::skipped()),
                 _ => Err(Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target)),
@@ -105,7 +105,7 @@ impl Session {
         let replace = options.overwrite == Overwrite::Replace;
         let mut attempt = 1;
         let (writer, hash) = loop {
-            let mut writer = files.create(&target, replace).await?;
+            let mut writer = files.create(&target, replace)?;
             // stat has said that there is nothing to fetch.
             if size == 0 && options.size.is_none() {
                 break (writer, hex(&Sha256::digest(b"")));

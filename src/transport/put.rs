@@ -42,17 +42,17 @@ impl Session {
         progress: &Report,
     ) -> Result<Summary> {
         let mut target = RemotePath::parse(remote)?;
-        match files.kind(local).await? {
+        match files.stat(local, true)?.map(|stat| stat.kind) {
             Some(LocalKind::File) => {}
             Some(LocalKind::Directory) => return Err(Error::unsupported("put of a directory")),
-            Some(LocalKind::Other) => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
+            Some(LocalKind::Symlink | LocalKind::Other) => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
             None if pattern::is_pattern(local) => return Err(Error::unsupported("put of a pattern")),
             None if options.ignore_nonexisting => return Ok(Summary::skipped()),
             None => {
                 return Err(Error::new(Kind::NotFound, format!("{local}: no such local file or folder")).about(local));
             }
         }
-        let file = files.open(local).await?;
+        let file = files.open(local)?;
         let name = local_name(local).ok_or_else(|| Error::invalid(local, format!("{local} names no file")))?;
         if remote.ends_with('/') {
             target = target.join(name)?;

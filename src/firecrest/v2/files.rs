@@ -9,7 +9,7 @@ use super::models::{Checksum, Compression, Output, Stat, WireEntry};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::{Call, OpenAnswer};
 use crate::http::retry::Effect;
-use crate::http::{Body, Method, multipart};
+use crate::http::{Body, Method, Part, multipart};
 use crate::local::LocalFile;
 use crate::remote::RemotePath;
 
@@ -20,6 +20,8 @@ pub enum Content {
     Bytes(Rc<[u8]>),
     /// A local file, streamed.
     File(Rc<dyn LocalFile>),
+    /// Pieces of both.
+    Parts(Rc<[Part]>),
 }
 
 impl Content {
@@ -28,6 +30,15 @@ impl Content {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(file) => file.size(),
+            Self::Parts(parts) => parts.iter().map(Part::length).sum(),
+        }
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        match self {
+            Self::Bytes(bytes) => vec![Part::Bytes(Rc::clone(bytes))],
+            Self::File(file) => vec![Part::File { file: Rc::clone(file), offset: 0, length: file.size() }],
+            Self::Parts(parts) => parts.to_vec(),
         }
     }
 }
@@ -134,12 +145,8 @@ impl Api {
         let random = self.client.platform();
         let boundary = format!("{:016x}{:016x}", random.random(), random.random());
         let form = multipart::form(name, &boundary);
-        let body = match content {
-            Content::Bytes(bytes) => Body::Bytes([&form.head[..], bytes, &form.tail[..]].concat().into()),
-            Content::File(file) => {
-                Body::File { head: form.head, file: Rc::clone(file), offset: 0, length: file.size(), tail: form.tail }
-            }
-        };
+        let (head, tail) = (Part::Bytes(form.head), Part::Bytes(form.tail));
+        let body = Body::Parts(std::iter::once(head).chain(content.parts()).chain([tail]).collect());
         let call = Call {
             method: Method::Post,
             segments: self.ops("upload"),
