@@ -147,10 +147,7 @@ mod tests {
     #[test]
     fn an_error_names_its_member_and_stays_short() {
         let error = ArchiveError::refused(b"caf\xe9", Refusal::NotUtf8);
-        assert_eq!(
-            error.to_string(),
-            "'caf\u{fffd}' in the archive is not unpacked: its name or target is not UTF-8"
-        );
+        assert_eq!(error.to_string(), "'caf\u{fffd}' in the archive is not unpacked: its name or target is not UTF-8");
         let plain = Error::from(error);
         assert_eq!((plain.kind, plain.info.subject.as_deref()), (Kind::Other, Some("caf\u{fffd}")));
         for name in ["é".repeat(100_000).into_bytes(), vec![0xff; 100_000], vec![b'x'; 100_000]] {

@@ -243,10 +243,7 @@ impl Reader {
             // X is Solaris's x.
             b'x' | b'X' | b'g' | b'L' | b'K' => {
                 if size > EXTENDED {
-                    return Err(ArchiveError::TooLarge {
-                        what: "an extended header",
-                        limit: EXTENDED,
-                    });
+                    return Err(ArchiveError::TooLarge { what: "an extended header", limit: EXTENDED });
                 }
                 self.state = State::Extended {
                     flag,
@@ -279,11 +276,7 @@ impl Reader {
                 .ok_or_else(|| damaged("the time is not a number"))?,
         };
         let size = said.size.unwrap_or(size);
-        let target = || {
-            said.target
-                .or(long_target)
-                .unwrap_or_else(|| until_nul(&block[157..257]).to_vec())
-        };
+        let target = || said.target.or(long_target).unwrap_or_else(|| until_nul(&block[157..257]).to_vec());
         let (kind, stored) = match flag {
             // The oldest tars know no directories: a slash at the end of the name makes one. GNU tar holds to it.
             0 | b'0' if path.last() == Some(&b'/') => (MemberKind::Directory, size),
@@ -320,10 +313,7 @@ impl Reader {
             b'L' => self.long_path = Some(name(until_nul(bytes))?),
             b'K' => self.long_target = Some(name(until_nul(bytes))?),
             b'g' => self.global.read(bytes, at)?,
-            _ => self
-                .local
-                .get_or_insert_with(|| self.global.clone())
-                .read(bytes, at)?,
+            _ => self.local.get_or_insert_with(|| self.global.clone()).read(bytes, at)?,
         }
         Ok(())
     }
@@ -356,9 +346,8 @@ impl Overrides {
                         .transpose()?;
                 }
                 b"mtime" => {
-                    self.mtime = value
-                        .map(|v| seconds(v).ok_or_else(|| damaged("the time is not a number")))
-                        .transpose()?;
+                    self.mtime =
+                        value.map(|v| seconds(v).ok_or_else(|| damaged("the time is not a number"))).transpose()?;
                 }
                 _ => self.sparse |= key.starts_with(b"GNU.sparse."),
             }
@@ -392,10 +381,7 @@ fn until_nul(field: &[u8]) -> &[u8] {
 /// A name of an extended header, within its bound.
 fn name(bytes: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     if bytes.len() > NAME {
-        return Err(ArchiveError::TooLarge {
-            what: "a name",
-            limit: NAME as u64,
-        });
+        return Err(ArchiveError::TooLarge { what: "a name", limit: NAME as u64 });
     }
     Ok(bytes.to_vec())
 }
@@ -404,11 +390,7 @@ fn name(bytes: &[u8]) -> Result<Vec<u8>, ArchiveError> {
 fn short_path(block: &[u8; BLOCK]) -> Vec<u8> {
     let name = until_nul(&block[..100]);
     let prefix = until_nul(&block[345..500]);
-    if &block[257..263] == b"ustar\0" && !prefix.is_empty() {
-        [prefix, b"/", name].concat()
-    } else {
-        name.to_vec()
-    }
+    if &block[257..263] == b"ustar\0" && !prefix.is_empty() { [prefix, b"/", name].concat() } else { name.to_vec() }
 }
 
 /// Is the sum of a header's bytes what it says? The field itself counts as spaces. Some tars summed signed bytes, and GNU tar
@@ -435,10 +417,7 @@ fn number(field: &[u8]) -> Option<i128> {
     }
     let start = field.iter().position(|byte| *byte != b' ').unwrap_or(field.len());
     let digits = &field[start..];
-    let end = digits
-        .iter()
-        .position(|byte| !(b'0'..=b'7').contains(byte))
-        .unwrap_or(digits.len());
+    let end = digits.iter().position(|byte| !(b'0'..=b'7').contains(byte)).unwrap_or(digits.len());
     let ends_well = digits.get(end).is_none_or(|byte| matches!(byte, 0 | b' '));
     ends_well.then(|| digits[..end].iter().fold(0, |n, digit| (n << 3) | i128::from(digit - b'0')))
 }
@@ -535,12 +514,7 @@ pub(super) mod tests {
     }
 
     fn file(path: &str, size: u64) -> Member {
-        Member {
-            path: path.into(),
-            kind: MemberKind::File { size },
-            mode: 0o644,
-            mtime: 7,
-        }
+        Member { path: path.into(), kind: MemberKind::File { size }, mode: 0o644, mtime: 7 }
     }
 
     /// A header with its checksum made right again.
@@ -571,9 +545,7 @@ pub(super) mod tests {
     fn records(pairs: &[(&str, &str)]) -> Vec<u8> {
         let mut out = String::new();
         for (key, value) in pairs {
-            let length = (1..)
-                .find(|n: &usize| n.to_string().len() + key.len() + value.len() + 3 == *n)
-                .unwrap();
+            let length = (1..).find(|n: &usize| n.to_string().len() + key.len() + value.len() + 3 == *n).unwrap();
             out.push_str(&format!("{length} {key}={value}\n"));
         }
         out.into_bytes()
@@ -634,7 +606,8 @@ pub(super) mod tests {
 
     #[test]
     fn slashes_at_the_end() {
-        for (path, expected) in [("a/", "a"), ("a//", "a"), ("a", "a"), ("./", "."), ("/", "/"), ("//", "/"), ("", "")] {
+        for (path, expected) in [("a/", "a"), ("a//", "a"), ("a", "a"), ("./", "."), ("/", "/"), ("//", "/"), ("", "")]
+        {
             assert_eq!(without_slash(path.as_bytes()), expected.as_bytes(), "{path}");
         }
     }
@@ -718,11 +691,8 @@ pub(super) mod tests {
             END.to_vec(),
         ]
         .concat();
-        let found: Vec<_> = read_all(&stream, &[512])
-            .unwrap()
-            .into_iter()
-            .map(|(member, _)| (member.path, member.mtime))
-            .collect();
+        let found: Vec<_> =
+            read_all(&stream, &[512]).unwrap().into_iter().map(|(member, _)| (member.path, member.mtime)).collect();
         assert_eq!(found, [(b"b".to_vec(), 2), (b"c".to_vec(), 1), (b"a".to_vec(), 1)]);
     }
 
@@ -793,9 +763,7 @@ pub(super) mod tests {
 
     #[test]
     fn bounds() {
-        let long = |flag, n: usize| {
-            patched(&[(124, format!("{n:011o}").as_bytes()), (156, &[flag])])
-        };
+        let long = |flag, n: usize| patched(&[(124, format!("{n:011o}").as_bytes()), (156, &[flag])]);
         for flag in [b'x', b'g', b'L', b'K'] {
             let error = only(&[long(flag, (1 << 20) + 1)]).unwrap_err();
             let what = "an extended header";
@@ -863,11 +831,7 @@ pub(super) mod tests {
     }
 
     fn sizes() -> impl Strategy<Value = Vec<usize>> {
-        prop_oneof![
-            Just(vec![1]),
-            Just(vec![1 << 20]),
-            proptest::collection::vec(1..1500usize, 1..8)
-        ]
+        prop_oneof![Just(vec![1]), Just(vec![1 << 20]), proptest::collection::vec(1..1500usize, 1..8)]
     }
 
     /// Reads as far as it goes, and holds the reader to its bounds.

@@ -86,9 +86,7 @@ pub fn padding(size: u64) -> usize {
 /// Bytes that a member takes in the stream: its head, its content and the padding.
 pub fn length(member: &Member) -> u64 {
     let size = member.size();
-    (head(member).len() as u64)
-        .saturating_add(size)
-        .saturating_add(padding(size) as u64)
+    (head(member).len() as u64).saturating_add(size).saturating_add(padding(size) as u64)
 }
 
 /// The name in the stream. The slash at its end is what makes a directory of it in the oldest readers, and what would make a
@@ -113,9 +111,7 @@ fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     // its slash, and an empty name is no name.
     let first = path.len() - NAME - 1;
     let slash = first + path[first..path.len() - 1].iter().position(|byte| *byte == b'/')?;
-    (1..=PREFIX)
-        .contains(&slash)
-        .then(|| (&path[..slash], &path[slash + 1..]))
+    (1..=PREFIX).contains(&slash).then(|| (&path[..slash], &path[slash + 1..]))
 }
 
 /// Appends a pax record, `length key=value newline`. The length counts itself.
@@ -176,22 +172,14 @@ mod tests {
     use super::*;
 
     fn file(path: impl Into<Vec<u8>>, size: u64) -> Member {
-        Member {
-            path: path.into(),
-            kind: MemberKind::File { size },
-            mode: 0o644,
-            mtime: 1_700_000_000,
-        }
+        Member { path: path.into(), kind: MemberKind::File { size }, mode: 0o644, mtime: 1_700_000_000 }
     }
 
     /// The records of the extended header, if there is one.
     fn records(member: &Member) -> Option<String> {
         let head = head(member);
-        (head[156] == b'x').then(|| {
-            String::from_utf8_lossy(&head[BLOCK..head.len() - BLOCK])
-                .trim_end_matches('\0')
-                .to_owned()
-        })
+        (head[156] == b'x')
+            .then(|| String::from_utf8_lossy(&head[BLOCK..head.len() - BLOCK]).trim_end_matches('\0').to_owned())
     }
 
     #[test]

@@ -230,12 +230,14 @@ fn send_error(code: &ErrorCode) -> SendError {
             SendError::Timeout("waiting for it".into())
         }
         ErrorCode::ConnectionWriteTimeout => SendError::Timeout("sending the request".into()),
-        ErrorCode::HttpProtocolError
-        | ErrorCode::HttpResponseHeaderSectionSize(_)
-        | ErrorCode::HttpResponseHeaderSize(_)
-        | ErrorCode::HttpResponseTransferCoding(_)
-        | ErrorCode::HttpResponseContentCoding(_)
-        | ErrorCode::HttpUpgradeFailed => SendError::Protocol(text()),
+        ErrorCode::HttpProtocolError => SendError::Protocol("what came is not an answer of HTTP".into()),
+        ErrorCode::HttpResponseHeaderSectionSize(_) | ErrorCode::HttpResponseHeaderSize(_) => {
+            SendError::Protocol("its head is too large".into())
+        }
+        ErrorCode::HttpResponseTransferCoding(_) | ErrorCode::HttpResponseContentCoding(_) => {
+            SendError::Protocol("its coding is unknown".into())
+        }
+        ErrorCode::HttpUpgradeFailed => SendError::Protocol("it wants another protocol".into()),
         _ => SendError::Other(text()),
     }
 }

@@ -93,9 +93,7 @@ impl Local for WasiLocal {
 
     fn identity(&self, local: &str) -> Result<u128> {
         let (folder, rest) = self.resolve(local)?;
-        let hash = folder
-            .metadata_hash_at(PathFlags::SYMLINK_FOLLOW, rest)
-            .map_err(|code| local_error(code, local))?;
+        let hash = folder.metadata_hash_at(PathFlags::SYMLINK_FOLLOW, rest).map_err(|code| local_error(code, local))?;
         Ok((u128::from(hash.upper) << 64) | u128::from(hash.lower))
     }
 

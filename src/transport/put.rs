@@ -45,7 +45,9 @@ impl Session {
         match files.stat(local, true)?.map(|stat| stat.kind) {
             Some(LocalKind::File) => {}
             Some(LocalKind::Directory) => return Err(Error::unsupported("put of a directory")),
-            Some(LocalKind::Symlink | LocalKind::Other) => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
+            Some(LocalKind::Symlink | LocalKind::Other) => {
+                return Err(Error::invalid(local, format!("{local} is not a regular file")));
+            }
             None if pattern::is_pattern(local) => return Err(Error::unsupported("put of a pattern")),
             None if options.ignore_nonexisting => return Ok(Summary::skipped()),
             None => {

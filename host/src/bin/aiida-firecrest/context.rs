@@ -1,0 +1,158 @@
+//! What every command needs: the plugin, the options, the policy, the session, all from the global flags and made when first asked for.
+
+use crate::args::{Global, pair};
+use crate::output::{Failure, Output, bytes, remark, table};
+use aiida_firecrest_host::configuration::OptionDescription;
+use aiida_firecrest_host::progress::{Answer, Status};
+use aiida_firecrest_host::{CodeCache, Engine, Folder, Options, Origin, Plugin, Policy, Session};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How Ctrl-C reaches a transfer.
+#[derive(Clone, Default)]
+pub(crate) struct Stop {
+    asked: Arc<AtomicBool>,
+    heard: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Asks for an end. False: nothing here listens.
+    pub(crate) fn ask(&self) -> bool {
+        self.asked.store(true, Ordering::Relaxed);
+        self.heard.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) struct Context {
+    global: Global,
+    pub(crate) output: Output,
+    pub(crate) engine: Engine,
+    stop: Stop,
+}
+
+impl Context {
+    pub(crate) fn new(global: Global, output: Output) -> Result<Context, Failure> {
+        let cache = if global.no_cache { CodeCache::Off } else { CodeCache::User };
+        let engine = Engine::new(&cache)?;
+        Ok(Context { global, output, engine, stop: Stop::default() })
+    }
+
+    /// What Ctrl-C sets.
+    pub(crate) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    pub(crate) fn plugin(&self) -> Result<Plugin, Failure> {
+        Ok(match &self.global.plugin {
+            Some(path) => Plugin::from_file(&self.engine, path)?,
+            None => Plugin::built_in(&self.engine)?,
+        })
+    }
+
+    /// File, then environment, then flags.
+    pub(crate) async fn options(&self, plugin: &Plugin) -> Result<Options, Failure> {
+        let described: Vec<OptionDescription> = plugin.options().await?;
+        let mut options = match &self.global.config {
+            Some(path) => Options::from_file(path)?,
+            None => Options::new(),
+        };
+        let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        options.merge(Options::from_environment(&described, std::env::vars_os().filter_map(utf8)));
+        let shorthands = [
+            ("url", &self.global.url),
+            ("token_uri", &self.global.token_uri),
+            ("compute_resource", &self.global.system),
+        ];
+        let shorthands = shorthands.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        let set = self.global.set.iter().map(|text| pair(text).map_err(|reason| Failure::usage("--set", reason)));
+        let set = set.collect::<Result<Vec<_>, _>>()?;
+        let flags: Options = set.into_iter().chain(shorthands).collect();
+        Options::check_names(&described, flags.iter().map(|(name, _)| name))?;
+        options.merge(flags);
+        options.read_secret_files()?;
+        Ok(options)
+    }
+
+    pub(crate) fn policy(&self) -> Result<Policy, Failure> {
+        let mut policy = Policy::default();
+        for origin in &self.global.allow_origin {
+            policy = policy.allow(Origin::parse(origin)?);
+        }
+        for folder in &self.global.allow_read {
+            policy = policy.folder(Folder::read(absolute(folder)?));
+        }
+        for folder in &self.global.allow_write {
+            policy = policy.folder(Folder::write(absolute(folder)?));
+        }
+        for file in &self.global.ca {
+            policy = policy.ca_file(file);
+        }
+        if let Some(timeout) = self.global.timeout {
+            policy = policy.deadline(timeout);
+        }
+        Ok(policy)
+    }
+
+    pub(crate) async fn session(&self) -> Result<Session, Failure> {
+        let plugin = self.plugin()?;
+        let options = self.options(&plugin).await?;
+        Ok(Session::open(&plugin, &options, &self.policy()?).await?)
+    }
+
+    /// Shows how transfers go, to a person only, and stops them at Ctrl-C.
+    pub(crate) fn follow(&self, session: &mut Session) -> Result<ProgressBar, Failure> {
+        let bar = if self.output.is_interactive() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.stop.heard.store(true, Ordering::Relaxed);
+        let (stop, shown) = (self.stop.clone(), bar.clone());
+        session.on_progress(move |status: &Status| {
+            if let Some(total) = status.bytes_total {
+                shown.set_length(total);
+            }
+            shown.set_position(status.bytes_done);
+            shown.set_message(format!("{} {}", status.operation, crate::output::shown(&status.path)));
+            if stop.asked.load(Ordering::Relaxed) { Answer::Stop } else { Answer::Proceed }
+        })?;
+        Ok(bar)
+    }
+
+    /// With `--requests`: what was asked of servers.
+    fn print_requests(&self) {
+        let telemetry = self.engine.telemetry();
+        let records = telemetry.records();
+        let rows = records.iter().map(|record| {
+            vec![
+                record.method.clone(),
+                format!("{}{}", record.origin, record.path),
+                record.status.map_or_else(|| record.error.clone().unwrap_or_default(), |status| status.to_string()),
+                bytes(record.sent),
+                bytes(record.received),
+                format!("{:.0} ms", record.duration.as_secs_f64() * 1e3),
+            ]
+        });
+        let counters = telemetry.counters();
+        remark(table(&["METHOD", "ADDRESS", "STATUS", "SENT", "RECEIVED", "TIME"], &[3, 4, 5], rows));
+        remark(format!(
+            "{} requests, {} failed, {} refused by the policy",
+            counters.requests, counters.failed, counters.refused
+        ));
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if self.global.requests {
+            self.print_requests();
+        }
+    }
+}
+
+/// A local path as the library wants it; the file need not be there.
+pub(crate) fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::Error(aiida_firecrest_host::Error::io(path, error)))
+}

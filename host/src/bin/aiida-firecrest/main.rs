@@ -1,0 +1,99 @@
+//! The command line: files and jobs on a cluster, through a sandboxed plugin.
+//!
+//! `main` reads the arguments, runs one command and turns its outcome into an exit code; each command is a function in one of the
+//! modules below. Standard output carries the answer alone (a table, or with `--json` one document); everything else is on stderr.
+
+mod args;
+mod context;
+mod demo;
+mod files;
+mod jobs;
+mod json;
+mod output;
+mod server;
+mod template;
+
+use aiida_firecrest_host::Error;
+use args::{Arguments, Command};
+use clap::Parser;
+use context::Context;
+use output::{Failure, Output};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_tracing(arguments.global.verbose);
+    let output = Output::new(arguments.global.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.fail(&Failure::Error(Error::Runtime(error.to_string()))),
+    };
+    let outcome = runtime.block_on(async {
+        let context = Context::new(arguments.global, output.clone())?;
+        let stop = context.stop();
+        let command = run(arguments.command, context);
+        tokio::pin!(command);
+        tokio::select! {
+            outcome = &mut command => return outcome,
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        if !stop.ask() {
+            return Err(Failure::Cancelled);
+        }
+        // A transfer that is told to stop cleans up after itself; one that does not end by itself is dropped.
+        tokio::select! {
+            outcome = &mut command => outcome,
+            _ = tokio::signal::ctrl_c() => Err(Failure::Cancelled),
+            () = tokio::time::sleep(Duration::from_secs(3)) => Err(Failure::Cancelled),
+        }
+    });
+    // Looking up a name blocks a thread that nothing can stop.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.fail(&failure),
+    }
+}
+
+async fn run(command: Command, context: Context) -> Result<(), Failure> {
+    match command {
+        Command::Demo(arguments) => demo::demo(&context, &arguments).await,
+        Command::Check => server::check(&context).await,
+        Command::Whoami => server::whoami(&context).await,
+        Command::Inspect { plugin } => server::inspect(&context, plugin).await,
+        Command::Ls(arguments) => files::ls(&context, &arguments).await,
+        Command::Stat(arguments) => files::stat(&context, &arguments).await,
+        Command::Mkdir { parents, paths } => files::mkdir(&context, parents, &paths).await,
+        Command::Rm { recursive, paths } => files::rm(&context, recursive, &paths).await,
+        Command::Put(arguments) => files::put(&context, &arguments).await,
+        Command::Get(arguments) => files::get(&context, &arguments).await,
+        Command::Cat { paths } => files::cat(&context, &paths).await,
+        Command::Chmod { mode, paths } => files::chmod(&context, mode, &paths).await,
+        Command::Checksum { paths } => files::checksum(&context, &paths).await,
+        Command::Submit(arguments) => jobs::submit(&context, &arguments).await,
+        Command::Jobs(arguments) => jobs::jobs(&context, &arguments).await,
+        Command::Cancel { ids } => jobs::cancel(&context, &ids).await,
+        Command::Wait(arguments) => jobs::wait(&context, &arguments).await,
+        Command::Script { template } => jobs::script(&context, &template).await,
+    }
+}
+
+fn start_tracing(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let filter = match verbose {
+        0 => "off",
+        1 => "aiida_firecrest_host=debug",
+        2 => "debug,wasmtime=info,wasmtime_internal_cache=info,cranelift=off",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("AIIDA_FIRECREST_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
+    // A second subscriber cannot be there: this is the program's first line.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+}

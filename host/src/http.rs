@@ -1,0 +1,223 @@
+//! The HTTP client that every session shares, in place of wasmtime's default of a connection a request.
+//!
+//! - **Pool**: connections are kept alive and shared by all sessions of an [`Engine`](crate::Engine) with the same trusted
+//!   certificates; HTTP/1.1 and, where the server offers it in the TLS handshake, HTTP/2.
+//! - **Policy first**: a request to an origin that is not allowed is refused before a name is looked up.
+//! - **TLS**: rustls with *ring* (it needs a C compiler and nothing else; aws-lc would need cmake and minutes). Trusted are the
+//!   system's certificates, as computing centres install their own there; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured. On a
+//!   machine that has none (a bare container) Mozilla's list, built in, takes their place. A policy's CA files come on top.
+//! - **Redirects** are handed to the plugin, not followed.
+//! - **Repeats**: a request that a dead pooled connection never sent is sent on another one (hyper-util's
+//!   `retry_canceled_requests`). Nothing else is repeated: the plugin decides by the error code, see `errors.rs`.
+//!
+//! | limit                | when the request names none | begins                                                        |
+//! |----------------------|-----------------------------|---------------------------------------------------------------|
+//! | connect              | 60 s                        | with the name's look-up; includes the TLS handshake           |
+//! | first byte           | 600 s                       | with the connection; anew with every piece of the body sent   |
+//! | between bytes        | 600 s                       | with every piece of the answer's body                         |
+//! | idle in the pool     | 55 s                        | below the 60 to 75 s after which proxies usually close        |
+//!
+//! The client runs on a small runtime of its own, so that a pooled connection survives the runtime of the session that opened it.
+
+mod body;
+mod connect;
+mod errors;
+
+use crate::error::Result;
+use crate::policy::{Origin, Policy};
+use crate::telemetry::Telemetry;
+use body::{Attempt, OutgoingBody, Pending, TimedBody};
+use connect::Connector;
+use errors::Failure;
+use http_body_util::BodyExt;
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
+const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(600);
+const POOL_IDLE: Duration = Duration::from_secs(55);
+
+/// The runtime that connections live on.
+pub(crate) struct Background(Option<Runtime>);
+
+impl Background {
+    pub(crate) fn start() -> Result<Background> {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("aiida-firecrest-http")
+            .enable_all()
+            .build()
+            .map(|runtime| Background(Some(runtime)))
+            .map_err(|error| crate::Error::Runtime(format!("no thread for the HTTP client: {error}")))
+    }
+
+    fn spawn<F>(&self, future: F) -> AbortOnDrop<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let runtime = self.0.as_ref().expect("present until dropped");
+        AbortOnDrop(runtime.spawn(future))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // A plain drop waits, and panics inside another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A pooled client; clones share the pool.
+#[derive(Clone)]
+pub(crate) struct Client {
+    inner: legacy::Client<Connector, OutgoingBody>,
+    background: Arc<Background>,
+}
+
+impl Client {
+    /// A client that trusts these certificates (PEM) beside the system's.
+    pub(crate) fn new(policy: &Policy, background: Arc<Background>) -> Result<Client> {
+        let connector = Connector::new(policy.ca_files())?;
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_adaptive_window(true)
+            .build(connector);
+        Ok(Client { inner, background })
+    }
+
+    async fn send(
+        &self,
+        request: ::http::Request<WasiBody>,
+        options: RequestOptions,
+        mut pending: Pending,
+    ) -> Result<::http::Response<TimedBody>, Failure> {
+        let attempt = Attempt::new(options.connect_timeout.unwrap_or(CONNECT_TIMEOUT));
+        pending.attempt = Some(attempt.clone());
+        let first_byte = options.first_byte_timeout.unwrap_or(FIRST_BYTE_TIMEOUT);
+        let between_bytes = options.between_bytes_timeout.unwrap_or(BETWEEN_BYTES_TIMEOUT);
+
+        let length = request.headers().get(::http::header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let request = request.map(|body| OutgoingBody::new(body, length, attempt.clone()));
+        let exchange = connect::ATTEMPT.scope(attempt.clone(), self.inner.request(request));
+        let mut exchange = self.background.spawn(exchange.in_current_span());
+        let answer = loop {
+            let limit = tokio::time::Instant::from_std(attempt.last_progress() + first_byte);
+            tokio::select! {
+                answer = &mut exchange.0 => break answer,
+                () = tokio::time::sleep_until(limit) => {
+                    if attempt.last_progress() + first_byte <= std::time::Instant::now() {
+                        let failure = Failure::no_first_byte(first_byte, attempt.body_sent());
+                        pending.finish(Some(failure.text.clone()));
+                        return Err(failure);
+                    }
+                }
+            }
+        };
+        let failure = match answer {
+            Ok(Ok(response)) => {
+                pending.status = Some(response.status().as_u16());
+                return Ok(response.map(|body| TimedBody::new(body, between_bytes, pending)));
+            }
+            Ok(Err(error)) => Failure::of_exchange(&error),
+            Err(_) => Failure::stopped(),
+        };
+        pending.finish(Some(failure.text.clone()));
+        Err(failure)
+    }
+}
+
+/// What a plugin's requests go through: the policy, the client, the counters.
+pub(crate) struct Hooks {
+    pub(crate) client: Client,
+    pub(crate) origins: Arc<[Origin]>,
+    pub(crate) telemetry: Vec<Telemetry>,
+    pub(crate) last_failure: LastFailure,
+}
+
+/// Why the latest request got no answer, where that says more than its error code does.
+#[derive(Clone, Default)]
+pub(crate) struct LastFailure(Arc<Mutex<Option<String>>>);
+
+impl LastFailure {
+    pub(crate) fn set(&self, text: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    pub(crate) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+type Io = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
+type Sent = Result<(::http::Response<WasiBody>, Io), HttpError>;
+
+impl WasiHttpHooks for Hooks {
+    fn set_host_header(&mut self) -> bool {
+        // hyper writes it for HTTP/1.1; HTTP/2 has `:authority` in its place.
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        request: ::http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Io,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let last_failure = self.last_failure.clone();
+        let origin = match Origin::of_uri(request.uri()) {
+            Some(origin) if self.origins.contains(&origin) => origin,
+            refused => {
+                for telemetry in &self.telemetry {
+                    telemetry.refused();
+                }
+                let shown =
+                    refused.map_or_else(|| "an address without an origin".to_owned(), |origin| origin.to_string());
+                tracing::warn!(origin = %shown, "refused by the policy");
+                last_failure.set(Some(format!("{shown} is not an allowed origin")));
+                return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
+            }
+        };
+        if request.method() == ::http::Method::CONNECT {
+            // A tunnel leads anywhere.
+            return Box::new(std::future::ready(Err(HttpError::HttpRequestMethodInvalid)));
+        }
+        let span =
+            tracing::info_span!("request", method = %request.method(), origin = %origin, path = request.uri().path());
+        let pending = Pending::new(&request, origin.to_string(), self.telemetry.clone(), span.clone());
+        let client = self.client.clone();
+        let send = async move {
+            match client.send(request, options.unwrap_or_default(), pending).await {
+                Ok(response) => {
+                    last_failure.set(None);
+                    let io: Io = Box::new(std::future::ready(Ok(())));
+                    Ok((response.map(|body| body.with_failures(last_failure).boxed_unsync()), io))
+                }
+                Err(failure) => {
+                    last_failure.set(failure.telling.then(|| failure.text.clone()));
+                    Err(failure.code)
+                }
+            }
+        };
+        Box::new(send.instrument(span))
+    }
+}

@@ -1,0 +1,151 @@
+//! Opening a connection: name, TCP, TLS, all within one limit.
+
+use super::body::Attempt;
+use crate::error::{Error, Result};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+tokio::task_local! {
+    /// The request that a connection is opened for: hyper-util hands the connector an address alone.
+    pub(crate) static ATTEMPT: Attempt;
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+#[derive(Clone)]
+pub(crate) struct Connector(HttpsConnector<HttpConnector<Resolver>>);
+
+impl Connector {
+    pub(crate) fn new(ca_files: &[PathBuf]) -> Result<Connector> {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver);
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(ca_files)?)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(tcp);
+        Ok(Connector(connector))
+    }
+}
+
+fn tls(ca_files: &[PathBuf]) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::debug!(%error, "system certificates");
+    }
+    roots.add_parsable_certificates(system.certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for path in ca_files {
+        let failed = |reason: String| Error::Certificates { path: path.clone(), reason };
+        let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let mut found = false;
+        for certificate in CertificateDer::pem_slice_iter(&bytes) {
+            let certificate = certificate.map_err(|error| failed(format!("not a PEM file: {error}")))?;
+            roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+            found = true;
+        }
+        if !found {
+            return Err(failed("it holds no PEM certificate".into()));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Runtime(format!("TLS: {error}")))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+impl Service<::http::Uri> for Connector {
+    type Response = Connection;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Connection, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, address: ::http::Uri) -> Self::Future {
+        let attempt = ATTEMPT.try_with(Attempt::clone).ok();
+        let connecting = self.0.call(address);
+        Box::pin(async move {
+            let Some(attempt) = attempt else {
+                return connecting.await;
+            };
+            let limit = attempt.connect_timeout();
+            attempt.connecting(true);
+            let connection = tokio::time::timeout(limit, connecting).await;
+            attempt.connecting(false);
+            connection.unwrap_or_else(|_| Err(Box::new(ConnectTimeout(limit))))
+        })
+    }
+}
+
+/// No connection within the limit.
+#[derive(Debug)]
+pub(crate) struct ConnectTimeout(pub(crate) Duration);
+
+impl fmt::Display for ConnectTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no connection within {:?}", self.0)
+    }
+}
+
+impl std::error::Error for ConnectTimeout {}
+
+/// A name that cannot be resolved.
+#[derive(Debug)]
+pub(crate) struct NameFailure {
+    name: String,
+    error: std::io::Error,
+}
+
+impl fmt::Display for NameFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot look up {}: {}", self.name, self.error)
+    }
+}
+
+impl std::error::Error for NameFailure {}
+
+/// The system's resolver. hyper-util's own cannot be told from a failed connection by its error's type.
+#[derive(Clone)]
+pub(crate) struct Resolver;
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = NameFailure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NameFailure>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), NameFailure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        Box::pin(async move {
+            match tokio::net::lookup_host((name.as_str(), 0)).await {
+                Ok(found) => Ok(found.collect::<Vec<_>>().into_iter()),
+                Err(error) => Err(NameFailure { name: name.as_str().to_owned(), error }),
+            }
+        })
+    }
+}

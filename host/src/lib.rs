@@ -1,0 +1,86 @@
+//! Loads an `aiida:hpc` plugin (the aiida-firecrest component, or another of the same contract) in wasmtime, sandboxed: it
+//! reaches the servers and folders that a [`Policy`] names, and nothing else.
+//!
+//! ```no_run
+//! use aiida_firecrest_host::{CodeCache, Engine, Options, Plugin, Policy, Session};
+//!
+//! # async fn example() -> aiida_firecrest_host::Result<()> {
+//! let engine = Engine::new(&CodeCache::User)?;
+//! let plugin = Plugin::built_in(&engine)?;
+//! let options = Options::from_file("firecrest.json")?;
+//! let mut session = Session::open(&plugin, &options, &Policy::default()).await?;
+//! let summary = session.put("/data/in/a.txt", "/scratch/u/a.txt", &Default::default()).await?;
+//! println!("{} bytes", summary.bytes);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module        | what is in it                                                                          |
+//! |---------------|----------------------------------------------------------------------------------------|
+//! | [`plugin`]    | loading a component, and looking at one                                                |
+//! | [`policy`]    | origins, folders, memory, time                                                         |
+//! | [`session`]   | an open transport: files and jobs                                                      |
+//! | [`options`]   | option values from files, environment and flags                                        |
+//! | [`error`]     | every error, and the command line's exit codes                                         |
+//! | [`telemetry`] | requests, counted                                                                      |
+//! | [`cache`], [`limits`] | compiled code; what an instance may use of the machine                         |
+//! | [`types`], [`configuration`], [`transport`], [`scheduler`], [`progress`] | the contract's types, as in `wit/`  |
+//!
+//! All calls run inside a tokio runtime with timers and I/O enabled.
+
+mod bindings;
+pub mod cache;
+mod engine;
+pub mod error;
+mod grants;
+mod http;
+mod instance;
+pub mod limits;
+pub mod options;
+pub mod plugin;
+pub mod policy;
+pub mod session;
+pub mod telemetry;
+
+pub use cache::CodeCache;
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use options::Options;
+pub use plugin::{Inspection, LoadError, Plugin};
+pub use policy::{Folder, Origin, Policy};
+pub use session::Session;
+pub use telemetry::Telemetry;
+
+/// The contract's interface `types`: the error, and the words for files and times.
+pub mod types {
+    pub use crate::bindings::aiida::hpc::types::{Error, ErrorKind, FileKind, UnixTime};
+}
+
+/// The contract's interface `configuration`: options, and what a server says of itself.
+pub mod configuration {
+    pub use crate::bindings::exports::aiida::hpc::configuration::{
+        FileSystem, Identity, OptionDescription, OptionKind, PluginInfo, ServerInfo, ServiceHealth, SystemInfo,
+    };
+}
+
+/// The contract's interface `transport`: files.
+pub mod transport {
+    pub use crate::bindings::exports::aiida::hpc::transport::{
+        Command, CommandOutput, CompressOptions, Compression, Entry, ExtractOptions, FileStat, ListOptions,
+        OverwritePolicy, TransferOptions, TransferSummary, Verification,
+    };
+}
+
+/// The contract's interface `scheduler`: jobs.
+pub mod scheduler {
+    pub use crate::bindings::exports::aiida::hpc::scheduler::{
+        CancelOutcome, CodeInfo, JobDetails, JobInfo, JobListing, JobQuery, JobResource, JobState, JobStep,
+        JobTemplate, MachineInfo, Node, Partition, Reservation, RunMode, ScriptSource, Submission, WaitCondition,
+        WaitOptions,
+    };
+}
+
+/// The contract's interface `progress`: how a transfer goes.
+pub mod progress {
+    pub use crate::bindings::aiida::hpc::progress::{Answer, Status};
+}

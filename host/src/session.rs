@@ -1,0 +1,176 @@
+//! A session: one open transport in one instance of a plugin.
+//!
+//! **One call at a time.** A WASI 0.2 instance serves one call at a time, so every method takes `&mut self`. To have several
+//! calls at once, open several sessions and hand each the [state](Session::state) of the first: it costs them no request.
+//!
+//! **The end of a session.** A trap, the deadline or the memory limit ends the session with a typed error; so does dropping a
+//! call's future before it is done, which also cancels its requests. Later calls return [`Error::SessionEnded`]. Other sessions
+//! and the engine go on. An error of the plugin's own ([`Error::Plugin`]) ends nothing.
+//!
+//! **Local paths** are absolute. Where the policy grants folders, a path has to be under one of them; where it grants none,
+//! `put` and `get` grant the folder around the local path for that one call: for `put` to read, for `get` to write.
+
+mod scheduler;
+mod transport;
+
+use crate::bindings::exports::aiida::hpc::transport::{OverwritePolicy, TransferOptions};
+use crate::error::{Error, Result};
+use crate::instance::Instance;
+use crate::options::Options;
+use crate::plugin::Plugin;
+use crate::policy::Policy;
+use crate::progress::{Answer, Status};
+use crate::telemetry::Telemetry;
+use crate::types;
+use std::fmt;
+use wasmtime::component::ResourceAny;
+
+/// An open transport. See the [module](self).
+pub struct Session {
+    instance: Instance,
+    handle: ResourceAny,
+    policy: Policy,
+}
+
+/// A second session in the same instance, to copy to: [`Session::copy_to`].
+pub struct Peer {
+    handle: ResourceAny,
+}
+
+/// Runs one call of the contract that returns `result<_, error>`.
+///
+/// A macro, because `$call` borrows what the instance lends it for the time of the call.
+macro_rules! call {
+    ($session:expr, |$plugin:ident, $store:ident, $handle:ident| $call:expr) => {{
+        let $handle = $session.handle;
+        let answer = $session.instance.run(async |$plugin, $store| $call.await).await?;
+        answer.map_err(|error| $session.instance.explain(error))
+    }};
+}
+use call;
+
+impl Session {
+    /// Opens a session: the plugin checks the options, gets a token and asks the server for its version and limits.
+    ///
+    /// The policy's origins are those given, or derived from these options: [`Policy::for_options`].
+    ///
+    /// # Errors
+    /// [`Error::Plugin`] as the contract's `session.open` says; [`Error::Folder`] and [`Error::Certificates`] for a policy that names
+    /// files that are not there; the plugin's own faults.
+    pub async fn open(plugin: &Plugin, options: &Options, policy: &Policy) -> Result<Session> {
+        Session::open_with(plugin, options, policy, None).await
+    }
+
+    /// Opens another session with the [state](Session::state) of one that has the same options: without a request. A state that
+    /// does not fit is ignored.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open_with(
+        plugin: &Plugin,
+        options: &Options,
+        policy: &Policy,
+        state: Option<&[u8]>,
+    ) -> Result<Session> {
+        let policy = policy.for_options(options);
+        let mut instance = Instance::open(plugin, &policy).await?;
+        let handle = open_handle(&mut instance, options, state).await?;
+        Ok(Session { instance, handle, policy })
+    }
+
+    /// Opens a second session in this instance, to copy files to with [`Session::copy_to`]. Its origins have to be allowed by this
+    /// session's policy.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open_peer(&mut self, options: &Options, state: Option<&[u8]>) -> Result<Peer> {
+        let handle = open_handle(&mut self.instance, options, state).await?;
+        Ok(Peer { handle })
+    }
+
+    /// What another session needs to open without a request: opaque, and as secret as a password.
+    ///
+    /// # Errors
+    /// Only the plugin's own faults.
+    pub async fn state(&mut self) -> Result<Vec<u8>> {
+        let handle = self.handle;
+        self.instance
+            .run(async |plugin, store| plugin.aiida_hpc_transport().session().call_state(store, handle).await)
+            .await
+    }
+
+    /// Is told how transfers go, at most ten times a second, from now on; answers whether they may go on. It runs inside the call:
+    /// it should return at once.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`].
+    pub fn on_progress(&mut self, progress: impl FnMut(&Status) -> Answer + Send + 'static) -> Result<()> {
+        self.instance.state()?.progress = Some(Box::new(progress));
+        Ok(())
+    }
+
+    /// What this session asked of servers, token requests included.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        self.instance.telemetry()
+    }
+
+    /// The policy that this session runs under, its origins settled.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+async fn open_handle(instance: &mut Instance, options: &Options, state: Option<&[u8]>) -> Result<ResourceAny> {
+    let values = options.values();
+    let state = state.map(<[u8]>::to_vec);
+    let opened: Result<ResourceAny, types::Error> = instance
+        .run(async |plugin, store| {
+            plugin.aiida_hpc_transport().session().call_open(store, &values, state.as_deref()).await
+        })
+        .await?;
+    opened.map_err(|error: types::Error| -> Error { instance.explain(error) })
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").finish_non_exhaustive()
+    }
+}
+
+/// Replace what is there, follow symlinks, a missing source is an error, parents are not made, verify as the option
+/// `checksum_check` says: AiiDA's defaults.
+impl Default for TransferOptions {
+    fn default() -> TransferOptions {
+        TransferOptions {
+            overwrite: OverwritePolicy::Replace,
+            dereference: true,
+            ignore_nonexisting: false,
+            parents: false,
+            verify: None,
+            size: None,
+            mode: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn send<T: Send>(_: T) {}
+    #[expect(dead_code, reason = "it only has to compile")]
+    fn calls_may_move_between_threads(session: &mut Session, plugin: &Plugin) {
+        let options = Options::new();
+        send(Session::open(plugin, &options, &Policy::default()));
+        send(session.stat("/"));
+        send(async { session.put("/a", "/b", &TransferOptions::default()).await });
+        send(plugin.options());
+    }
+}

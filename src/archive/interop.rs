@@ -1,0 +1,1 @@
+//! Tests against GNU tar: what it writes is read, and what is written it unpacks, to the same tree.
