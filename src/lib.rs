@@ -3,6 +3,7 @@
 //! Built for wasm32-wasip2 this is a component that exports the world `aiida:hpc/plugin` (see `wit/`). Natively it is a library of
 //! the same rules, for tests and tools: all but `exports/` and the `wasi.rs` files.
 
+pub mod archive;
 pub mod error;
 pub mod firecrest;
 pub mod http;

@@ -9,7 +9,7 @@
 //! manual, "Basic Tar Format" (`tar.h`).
 
 mod error;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod interop;
 pub mod read;
 pub mod target;

@@ -709,7 +709,7 @@ pub(super) mod tests {
             b"2 \n",
             b"10 path=bc",
             b"8 pathb\n",
-            b"9 path=b\n",
+            b"9 path=b\nx",
             b"-1 path=b\n",
             b"99999999999999999999 path=b\n",
         ] {
@@ -773,7 +773,7 @@ pub(super) mod tests {
         assert_eq!(name(1 << 16), Ok(1 << 16));
         assert_eq!(name((1 << 16) + 1), Err(ArchiveError::TooLarge { what: "a name", limit: 1 << 16 }));
         // A comment may fill the whole of it.
-        let comment = "x".repeat((1 << 20) - 16);
+        let comment = "x".repeat((1 << 20) - 17);
         let content = records(&[("comment", &comment)]);
         assert_eq!(content.len(), 1 << 20);
         assert!(only(&[extended(b'x', &content), patched(&[])]).is_ok());

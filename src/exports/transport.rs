@@ -118,11 +118,11 @@ impl wit::GuestSession for Session {
     }
 
     fn put(&self, from: String, to: String, options: wit::TransferOptions) -> Result<wit::TransferSummary, Error> {
-        Ok(run(async { self.put(&local(), &from, &to, options.into(), &progress()).await })?.into())
+        Ok(run(async { self.put(Rc::new(local()), &from, &to, options.into(), &progress()).await })?.into())
     }
 
     fn get(&self, from: String, to: String, options: wit::TransferOptions) -> Result<wit::TransferSummary, Error> {
-        Ok(run(async { self.get(&local(), &from, &to, options.into(), &progress()).await })?.into())
+        Ok(run(async { self.get(Rc::new(local()), &from, &to, options.into(), &progress()).await })?.into())
     }
 
     fn compress(&self, sources: Vec<String>, archive: String, options: wit::CompressOptions) -> Result<(), Error> {

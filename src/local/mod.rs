@@ -5,6 +5,7 @@
 pub mod path;
 #[cfg(target_family = "wasm")]
 pub mod stream;
+pub mod walk;
 #[cfg(target_family = "wasm")]
 pub mod wasi;
 
@@ -66,6 +67,12 @@ pub trait Local {
 
     /// Makes a symlink in place of a file or another symlink.
     fn make_symlink(&self, target: &str, path: &str) -> Result<()>;
+
+    /// Moves a directory to a new name beside it. Nothing may be there.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes a directory with all that is in it. What cannot be removed stays.
+    fn remove_tree(&self, path: &str);
 
     /// Sets permission bits, where the host can.
     fn set_mode(&self, path: &str, mode: u32);

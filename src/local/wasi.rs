@@ -183,6 +183,25 @@ impl Local for WasiLocal {
         })
     }
 
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let ((folder, old), (new_folder, new)) = (self.resolve(from)?, self.resolve(to)?);
+        folder.rename_at(old, &new_folder, new).map_err(|code| local_error(code, to))
+    }
+
+    fn remove_tree(&self, local: &str) {
+        let Ok((folder, rest)) = self.resolve(local) else { return };
+        for name in self.list(local).unwrap_or_default() {
+            let path = format!("{local}/{name}");
+            match self.stat(&path, false) {
+                Ok(Some(LocalStat { kind: LocalKind::Directory, .. })) => self.remove_tree(&path),
+                _ => {
+                    let _ = folder.unlink_file_at(&format!("{rest}/{name}"));
+                }
+            }
+        }
+        let _ = folder.remove_directory_at(rest);
+    }
+
     fn set_mode(&self, local: &str, mode: u32) {
         // The bytes matter more than the bits: a host that cannot set them has said so in its contract.
         let _ = (self.permissions.set)(local, mode & 0o777);

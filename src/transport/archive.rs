@@ -76,7 +76,7 @@ impl Session {
             && !name.starts_with('-')
             && source.split().is_some_and(|(parent, _)| parent.as_str() == folder)
         {
-            match self.api.compress(&source, place, options.dereference, options.compression).await {
+            match self.api.compress(source.as_str(), place, options.dereference, options.compression).await {
                 // Not within the server's 5 s: the half-written archive is written anew by the job.
                 Err(error) if error.kind == Kind::OutcomeUnknown => {}
                 Err(error) => {

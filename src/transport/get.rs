@@ -1,5 +1,8 @@
 //! From the cluster: read (bytes) and get (into a local file). The target is written beside its place and renamed.
 
+use std::rc::Rc;
+
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
 use super::put::hex;
@@ -48,17 +51,18 @@ impl Session {
         Ok(if start == 0 && end == bytes.len() { bytes } else { bytes[start..end].to_vec() })
     }
 
-    /// Moves a file from the cluster into a local one.
+    /// Moves a file or folder from the cluster to the host.
     pub async fn get(
         &self,
-        files: &dyn Local,
+        files: Rc<dyn Local>,
         remote: &str,
         local: &str,
         options: TransferOptions,
         progress: &Report,
     ) -> Result<Summary> {
         let source = RemotePath::parse(remote)?;
-        let name = source.split().ok_or_else(|| Error::unsupported("get of a directory"))?.1;
+        let name =
+            source.split().ok_or_else(|| Error::invalid(remote, format!("{remote} names no entry of a directory")))?.1;
         let target = match files.stat(local, true)?.map(|stat| stat.kind) {
             Some(LocalKind::Directory) => local_join(local, name),
             _ if local.ends_with('/') => {
@@ -66,22 +70,16 @@ impl Session {
             }
             _ => local.to_owned(),
         };
-        if options.overwrite != Overwrite::Replace && files.stat(&target, true)?.is_some() {
-            return match options.overwrite {
-                Overwrite::Skip => Ok(Summary::skipped()),
-                _ => Err(Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target)),
-            };
-        }
         let (size, mode) = match options.size {
             Some(size) => (size, options.mode),
             None => match self.api.stat(&source, true).await {
                 Ok(stat) => match FileKind::from_mode(stat.mode) {
                     FileKind::Regular => (stat.size, options.mode.or(Some(stat.mode & 0o777))),
-                    FileKind::Directory => return Err(Error::unsupported("get of a directory")),
+                    FileKind::Directory => return self.get_tree(&files, &source, local, options, progress).await,
                     _ => return Err(Error::invalid(remote, format!("{remote} is not a regular file"))),
                 },
                 Err(error) if error.kind == Kind::NotFound && pattern::is_pattern(remote) => {
-                    return Err(Error::unsupported("get of a pattern"));
+                    return self.get_pattern(files, remote, local, options, progress).await;
                 }
                 Err(error) if error.kind == Kind::NotFound && options.ignore_nonexisting => {
                     return Ok(Summary::skipped());
@@ -89,6 +87,12 @@ impl Session {
                 Err(error) => return Err(error.about(remote)),
             },
         };
+        if options.overwrite != Overwrite::Replace && files.stat(&target, true)?.is_some() {
+            return match options.overwrite {
+                Overwrite::Skip => Ok(Summary::skipped()),
+                _ => Err(Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target)),
+            };
+        }
         if size > self.download_limit() {
             return Err(Error::unsupported("get of a file over the direct limit").about(remote));
         }
@@ -141,6 +145,34 @@ impl Session {
         report(progress, &told(true))?;
         writer.finish(mode).await?;
         Ok(Summary { files: 1, bytes: size, verified, ..Summary::default() })
+    }
+
+    /// Moves everything that a pattern names; several things go into a directory that is there.
+    async fn get_pattern(
+        &self,
+        files: Rc<dyn Local>,
+        remote: &str,
+        local: &str,
+        options: TransferOptions,
+        progress: &Report,
+    ) -> Result<Summary> {
+        let paths = self.glob(remote).await?;
+        if paths.is_empty() {
+            if options.ignore_nonexisting {
+                return Ok(Summary::skipped());
+            }
+            return Err(Error::new(Kind::NotFound, format!("{remote}: nothing matches")).about(remote));
+        }
+        let directory = files.stat(local, true)?.is_some_and(|stat| stat.kind == LocalKind::Directory);
+        if paths.len() > 1 && !directory {
+            let message = format!("{local} is not a local directory, and {} things match {remote}", paths.len());
+            return Err(Error::new(Kind::NotADirectory, message).about(local));
+        }
+        let each = paths.iter().map(|path| {
+            let files = Rc::clone(&files);
+            async move { Box::pin(self.get(files, path, local, options, progress)).await }
+        });
+        super::sum(join_all(each).await)
     }
 
     /// The error of a body that broke.

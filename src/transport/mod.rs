@@ -4,12 +4,14 @@ pub mod archive;
 pub mod cluster;
 pub mod exec;
 pub mod get;
+pub mod get_tree;
 pub mod glob;
 pub mod inspect;
 pub mod job;
 pub mod modify;
 pub mod pattern;
 pub mod put;
+pub mod put_tree;
 pub mod stream;
 
 use std::rc::Rc;
@@ -40,7 +42,7 @@ pub struct TransferOptions {
 }
 
 /// How sure it is that the bytes arrived.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Verification {
     #[default]
@@ -64,6 +66,24 @@ impl Summary {
     fn skipped() -> Self {
         Self { skipped: 1, ..Self::default() }
     }
+}
+
+/// Several transfers as one; the first that failed is the error. The whole is as sure as the least sure part.
+fn sum(each: Vec<Result<Summary>>) -> Result<Summary> {
+    let mut all = Summary::default();
+    let mut surest = None;
+    for one in each {
+        let one = one?;
+        all.files += one.files;
+        all.directories += one.directories;
+        all.bytes += one.bytes;
+        all.skipped += one.skipped;
+        if one.files > 0 {
+            surest = Some(surest.map_or(one.verified, |so_far: Verification| so_far.min(one.verified)));
+        }
+    }
+    all.verified = surest.unwrap_or_default();
+    Ok(all)
 }
 
 /// Tells the host how a transfer goes. Returns false when the host says stop.

@@ -3,14 +3,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use sha2::{Digest, Sha256};
 
 use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_name, pattern, report};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
 use crate::firecrest::v2::listing::FileKind;
-use crate::local::{Local, LocalFile, LocalKind};
+use crate::http::Part;
+use crate::local::{Local, LocalKind};
 use crate::remote::RemotePath;
 use crate::session::Session;
 
@@ -32,10 +33,10 @@ impl Session {
         }
     }
 
-    /// Moves a local file to the cluster.
+    /// Moves a local file or folder to the cluster.
     pub async fn put(
         &self,
-        files: &dyn Local,
+        files: Rc<dyn Local>,
         local: &str,
         remote: &str,
         options: TransferOptions,
@@ -44,11 +45,13 @@ impl Session {
         let mut target = RemotePath::parse(remote)?;
         match files.stat(local, true)?.map(|stat| stat.kind) {
             Some(LocalKind::File) => {}
-            Some(LocalKind::Directory) => return Err(Error::unsupported("put of a directory")),
+            Some(LocalKind::Directory) => return self.put_tree(files, local, target, options, progress).await,
             Some(LocalKind::Symlink | LocalKind::Other) => {
                 return Err(Error::invalid(local, format!("{local} is not a regular file")));
             }
-            None if pattern::is_pattern(local) => return Err(Error::unsupported("put of a pattern")),
+            None if pattern::is_pattern(local) => {
+                return self.put_pattern(files, local, &target, options, progress).await;
+            }
             None if options.ignore_nonexisting => return Ok(Summary::skipped()),
             None => {
                 return Err(Error::new(Kind::NotFound, format!("{local}: no such local file or folder")).about(local));
@@ -98,7 +101,7 @@ impl Session {
             sent = self.send(&target, &content, target.as_str()).await;
         }
         sent?;
-        let verified = self.verify_sent(&target, file.as_ref(), options.verify).await?;
+        let verified = self.verify_sent(&target, &content, options.verify).await?;
         if let Some(mode) = options.mode.or_else(|| file.mode().and_then(worth_carrying)) {
             self.api.chmod(&target, mode & 0o7777).await?;
         }
@@ -106,16 +109,50 @@ impl Session {
         Ok(Summary { files: 1, bytes, verified, ..Summary::default() })
     }
 
-    async fn verify_sent(
+    /// Moves everything that a pattern names; several things go into a directory that is there.
+    async fn put_pattern(
         &self,
+        files: Rc<dyn Local>,
+        local: &str,
         target: &RemotePath,
-        file: &dyn LocalFile,
-        verify: Option<bool>,
-    ) -> Result<Verification> {
+        options: TransferOptions,
+        progress: &Report,
+    ) -> Result<Summary> {
+        let (folder, last) = local.rsplit_once('/').unwrap_or(("", local));
+        if pattern::is_pattern(folder) {
+            return Err(Error::invalid(local, format!("{local}: only the last name can be a pattern")));
+        }
+        let mut names = files.list(if folder.is_empty() { "/" } else { folder })?;
+        names.retain(|name| (last.starts_with('.') || !name.starts_with('.')) && pattern::matches(last, name));
+        names.sort_unstable();
+        if names.is_empty() {
+            if options.ignore_nonexisting {
+                return Ok(Summary::skipped());
+            }
+            return Err(Error::new(Kind::NotFound, format!("{local}: nothing matches")).about(local));
+        }
+        if names.len() > 1 {
+            let stat = self.api.stat(target, true).await?;
+            if FileKind::from_mode(stat.mode) != FileKind::Directory {
+                let message = format!("{target} is not a directory, and {} things match {local}", names.len());
+                return Err(Error::new(Kind::NotADirectory, message).about(target.as_str()));
+            }
+        }
+        let one = names.len() == 1;
+        let each = names.iter().map(|name| {
+            let (files, from) = (Rc::clone(&files), super::local_join(folder, name));
+            // With a slash at its end the target is a directory: nobody has to ask.
+            let to = if one { target.as_str().to_owned() } else { target.as_directory() };
+            async move { Box::pin(self.put(files, &from, &to, options, progress)).await }
+        });
+        super::sum(join_all(each).await)
+    }
+
+    async fn verify_sent(&self, target: &RemotePath, content: &Content, verify: Option<bool>) -> Result<Verification> {
         if !verify.unwrap_or(self.options.checksum_check) {
             return Ok(Verification::None);
         }
-        let ours = hash(file).await?;
+        let ours = hash(content).await?;
         let theirs = self.api.checksum(target).await?;
         if ours != theirs {
             let message = format!(
@@ -206,11 +243,22 @@ fn worth_carrying(mode: u32) -> Option<u32> {
     (mode & !0o020 != 0o644).then_some(mode)
 }
 
-async fn hash(file: &dyn LocalFile) -> Result<String> {
-    let mut reader = file.read_from(0)?;
+/// SHA-256 of all bytes, through one buffer.
+pub(super) async fn hash(content: &Content) -> Result<String> {
     let mut hasher = Sha256::new();
-    while let Some(bytes) = reader.read(PIECE).await? {
-        hasher.update(&bytes);
+    for part in content.parts() {
+        match part {
+            Part::Bytes(bytes) => hasher.update(&bytes),
+            Part::File { file, offset, length } => {
+                let mut reader = file.read_from(offset)?;
+                let mut left = length;
+                while left > 0 {
+                    let Some(bytes) = reader.read(left.min(PIECE)).await? else { break };
+                    left -= bytes.len() as u64;
+                    hasher.update(&bytes);
+                }
+            }
+        }
     }
     Ok(hex(&hasher.finalize()))
 }

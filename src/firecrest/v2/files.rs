@@ -34,7 +34,8 @@ impl Content {
         }
     }
 
-    fn parts(&self) -> Vec<Part> {
+    /// The pieces.
+    pub fn parts(&self) -> Vec<Part> {
         match self {
             Self::Bytes(bytes) => vec![Part::Bytes(Rc::clone(bytes))],
             Self::File(file) => vec![Part::File { file: Rc::clone(file), offset: 0, length: file.size() }],
@@ -159,18 +160,18 @@ impl Api {
         self.client.call(&call).await.map(drop)
     }
 
-    /// `tar -c`, within the server's 5 s.
+    /// `tar -c`, within the server's 5 s. `source` goes as it is: with `/.` at its end the names in the archive begin with `./`.
     pub async fn compress(
         &self,
-        source: &RemotePath,
+        source: &str,
         archive: &RemotePath,
         dereference: bool,
         compression: Compression,
     ) -> Result<()> {
-        let body = json!({"path": source.as_str(), "targetPath": archive.as_str(), "dereference": dereference,
+        let body = json!({"path": source, "targetPath": archive.as_str(), "dereference": dereference,
             "compression": compression.as_str()});
         self.client
-            .call(&Call::json(Method::Post, self.ops("compress"), &body, Effect::Idempotent, source.as_str()))
+            .call(&Call::json(Method::Post, self.ops("compress"), &body, Effect::Idempotent, source))
             .await
             .map(drop)
     }

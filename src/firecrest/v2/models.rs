@@ -1,5 +1,8 @@
 //! The bodies of the API, read leniently: what an answer has beside these fields is not ours, and most fields can be null.
 
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Most answers put what was asked for under `output`.
@@ -395,21 +398,44 @@ impl Words {
     }
 }
 
+// By hand: an untagged enum would be half the size of all other models together.
 impl<'de> Deserialize<'de> for Words {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Any {
-            One(String),
-            Number(i64),
-            Many(Vec<Option<String>>),
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word, a number or a list of words")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<Words, E> {
+                Ok(Words(vec![word.to_owned()]))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Words, E> {
+                Ok(Words(vec![number.to_string()]))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Words, E> {
+                Ok(Words(vec![number.to_string()]))
+            }
+
+            fn visit_unit<E>(self) -> Result<Words, E> {
+                Ok(Words::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = list.next_element::<Option<String>>()? {
+                    words.extend(word);
+                }
+                Ok(Words(words))
+            }
         }
-        Ok(match Option::<Any>::deserialize(deserializer)? {
-            None => Self(Vec::new()),
-            Some(Any::One(word)) => Self(vec![word]),
-            Some(Any::Number(number)) => Self(vec![number.to_string()]),
-            Some(Any::Many(words)) => Self(words.into_iter().flatten().collect()),
-        })
+
+        deserializer.deserialize_any(Any)
     }
 }
 
