@@ -4,10 +4,12 @@
 //! the same rules, for tests and tools: all but `exports/` and the `wasi.rs` files.
 
 pub mod archive;
+pub mod concurrent;
 pub mod error;
 pub mod firecrest;
 pub mod http;
 pub mod local;
+pub mod objectstore;
 pub mod options;
 pub mod remote;
 pub mod scheduler;

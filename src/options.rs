@@ -108,7 +108,7 @@ pub const DESCRIPTIONS: &[Description] = &[
         "checksum_check",
         OptionKind::Flag,
         "Whether to validate checksum for each file transferred",
-        "Compare SHA-256 checksums after each transfer: one request more for each file.",
+        "Compare SHA-256 checksums after each transfer: one request more for each file. Not given: for files past the direct limit.",
         Some("false"),
         false,
     ),
@@ -240,8 +240,8 @@ pub struct Options {
     pub temp_directory: Option<RemotePath>,
     /// Requests under way at most; at least 1.
     pub max_io_allowed: usize,
-    /// Compare checksums after transfers.
-    pub checksum_check: bool,
+    /// Compare checksums after transfers. None: only of files past the direct limit.
+    pub checksum_check: Option<bool>,
     /// None: ask the server.
     pub api_version: Option<Version>,
     /// Bytes; none: ask the server.
@@ -260,6 +260,11 @@ impl Given<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         let given = self.0.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.trim()).filter(|v| !v.is_empty());
         given.or_else(|| DESCRIPTIONS.iter().find(|d| d.name == name).and_then(|d| d.default))
+    }
+
+    /// Was it given, and not merely taken from the defaults?
+    fn explicit(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, value)| n == name && !value.trim().is_empty())
     }
 
     fn required(&self, name: &str) -> Result<&str> {
@@ -338,7 +343,10 @@ impl Options {
                 |t| t.parse().ok().filter(|n| (1..=1000).contains(n)),
                 "a whole number from 1 to 1000",
             )?,
-            checksum_check: given.parsed("checksum_check", flag, "true or false")?,
+            checksum_check: match given.parsed("checksum_check", flag, "true or false")? {
+                false if !given.explicit("checksum_check") => None,
+                check => Some(check),
+            },
             api_version,
             small_file_size: (small > 0.0).then_some((small * 1024.0 * 1024.0) as u64),
             requests_per_minute: given.parsed(
@@ -401,7 +409,7 @@ mod tests {
     fn defaults_are_those_of_aiida_firecrest() {
         let options = Options::read(&values(&[("workdir", "/scratch/me"), ("username", "me")])).unwrap();
         assert_eq!(options.max_io_allowed, 8);
-        assert!(!options.checksum_check);
+        assert_eq!(options.checksum_check, None);
         assert_eq!(options.api_version, None);
         assert_eq!(options.small_file_size, None);
         assert_eq!(options.requests_per_minute, 0);

@@ -1,12 +1,13 @@
 //! Folder trees as tar streams: what a member is, how it is written, how it is read, and where it may land.
 //!
-//! A tree travels between this machine and the cluster as one tar stream, with GNU tar at the other end. Both sides of it here work
-//! block by block: no file, no list of members and no stream is ever held whole, so memory does not grow with the tree.
-//! Nothing here reads or writes anything: [`write`] makes the blocks around the contents, [`read`] cuts a stream into members and
-//! contents, and [`target`] says where a member may be put, or that it may not. gzip is another layer, around this one.
+//! A tree travels between this machine and the cluster as one tar stream, with GNU tar at the other end. Both sides of
+//! it here work block by block: no file, no list of members and no stream is ever held whole, so memory does not grow
+//! with the tree. Nothing here reads or writes anything: [`mod@write`] makes the blocks around the contents, [`read`]
+//! cuts a stream into members and contents, and [`target`] says where a member may be put, or that it may not. gzip is
+//! another layer, around this one.
 //!
-//! The formats: ustar and pax are POSIX.1-2017 pax(1), "ustar Interchange Format" and "pax Header Block"; GNU's own is the GNU tar
-//! manual, "Basic Tar Format" (`tar.h`).
+//! The formats: ustar and pax are POSIX.1-2017 pax(1), "ustar Interchange Format" and "pax Header Block"; GNU's own is
+//! the GNU tar manual, "Basic Tar Format" (`tar.h`).
 
 mod error;
 #[cfg(all(test, unix))]
@@ -27,8 +28,8 @@ pub const BLOCK: usize = 512;
 pub struct Member {
     /// Its name in the archive, with slashes. A directory's has no slash at its end here; in the stream it does.
     ///
-    /// From a reader it is as hostile as its archive: see [`Targets`]. For a writer it comes from a file system, so it is not
-    /// empty and holds no NUL.
+    /// From a reader it is as hostile as its archive: see [`Targets`]. For a writer it comes from a file system, so it
+    /// is not empty and holds no NUL.
     pub path: Vec<u8>,
     /// What it is.
     pub kind: MemberKind,
@@ -53,7 +54,8 @@ pub enum MemberKind {
         /// What it says, as it says it.
         target: Vec<u8>,
     },
-    /// Another name of a file that came before: GNU tar's way with the second and later links of one file. Trees of ours have none.
+    /// Another name of a file that came before: GNU tar's way with the second and later links of one file. Trees of
+    /// ours have none.
     Hardlink {
         /// The other name, in the archive.
         target: Vec<u8>,

@@ -1,12 +1,14 @@
 //! From a stream to members and contents.
 //!
-//! A [`Reader`] is fed the stream in pieces of any size and answers with [`Event`]s: for each member a [`Event::Member`], its
-//! content in the pieces that the input has, and [`Event::EndOfMember`]; at the end mark one [`Event::End`]. It reads what GNU tar
-//! writes in each of its formats (v7, oldgnu, gnu, ustar, pax), and what bsdtar and Python's tarfile write.
+//! A [`Reader`] is fed the stream in pieces of any size and answers with [`Event`]s: for each member a
+//! [`Event::Member`], its content in the pieces that the input has, and [`Event::EndOfMember`]; at the end mark one
+//! [`Event::End`]. It reads what GNU tar writes in each of its formats (v7, oldgnu, gnu, ustar, pax), and what bsdtar
+//! and Python's tarfile write.
 //!
 //! What it promises, whatever the input: it never panics; it holds one block, one extended header of at most
-//! [`EXTENDED`] bytes, and at most six names of at most [`NAME`] bytes; and a stream that was cut is never taken for a whole one,
-//! for only the end mark ends it (GNU tar would take the end of the input too, where it is at a block's border).
+//! [`EXTENDED`] bytes, and at most six names of at most [`NAME`] bytes; and a stream that was cut is never taken for a
+//! whole one, for only the end mark ends it (GNU tar would take the end of the input too, where it is at a block's
+//! border).
 
 use super::{ArchiveError, BLOCK, Member, MemberKind};
 
@@ -133,8 +135,8 @@ impl Reader {
 
     /// Reads on. Answers with the bytes of the input that are done with, and with what was found.
     ///
-    /// To be called with the bytes that follow, until it finds nothing (None): all of the input is then done with. An event can
-    /// come when the input is empty. After an error every call gives the same error.
+    /// To be called with the bytes that follow, until it finds nothing (None): all of the input is then done with. An
+    /// event can come when the input is empty. After an error every call gives the same error.
     pub fn feed<'i>(&mut self, bytes: &'i [u8]) -> Result<(usize, Option<Event<'i>>), ArchiveError> {
         let mut rest = bytes;
         match self.advance(&mut rest) {
@@ -282,8 +284,8 @@ impl Reader {
             0 | b'0' if path.last() == Some(&b'/') => (MemberKind::Directory, size),
             // 7 is a file in one piece, where a file system knows such.
             0 | b'0' | b'7' => (MemberKind::File { size }, size),
-            // Links, devices, directories and FIFOs have no content, whatever the size says: for a directory it may be a quota,
-            // for a hard link the size of the file.
+            // Links, devices, directories and FIFOs have no content, whatever the size says: for a directory it may be
+            // a quota, for a hard link the size of the file.
             b'1' => (MemberKind::Hardlink { target: target() }, 0),
             b'2' => (MemberKind::Symlink { target: target() }, 0),
             b'5' => (MemberKind::Directory, 0),
@@ -320,8 +322,8 @@ impl Reader {
 }
 
 impl Overrides {
-    /// Takes in the records of a pax header: `length key=value newline`, the length in decimal and of all of it. The last of a
-    /// key counts, an empty value unsays it, and keys that are not known here are left alone.
+    /// Takes in the records of a pax header: `length key=value newline`, the length in decimal and of all of it. The
+    /// last of a key counts, an empty value unsays it, and keys that are not known here are left alone.
     fn read(&mut self, mut bytes: &[u8], at: u64) -> Result<(), ArchiveError> {
         let damaged = |why| ArchiveError::Damaged { at, why };
         // GNU tar stops at a NUL.
@@ -386,15 +388,16 @@ fn name(bytes: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     Ok(bytes.to_vec())
 }
 
-/// The name of a header. Only POSIX's magic has a prefix: GNU's (`ustar`, two spaces) keeps times there, and v7 has no magic.
+/// The name of a header. Only POSIX's magic has a prefix: GNU's (`ustar`, two spaces) keeps times there, and v7 has no
+/// magic.
 fn short_path(block: &[u8; BLOCK]) -> Vec<u8> {
     let name = until_nul(&block[..100]);
     let prefix = until_nul(&block[345..500]);
     if &block[257..263] == b"ustar\0" && !prefix.is_empty() { [prefix, b"/", name].concat() } else { name.to_vec() }
 }
 
-/// Is the sum of a header's bytes what it says? The field itself counts as spaces. Some tars summed signed bytes, and GNU tar
-/// takes either.
+/// Is the sum of a header's bytes what it says? The field itself counts as spaces. Some tars summed signed bytes, and
+/// GNU tar takes either.
 fn checksum(block: &[u8; BLOCK]) -> bool {
     let bytes = || {
         let (before, after) = (&block[..148], &block[156..]);
@@ -405,8 +408,8 @@ fn checksum(block: &[u8; BLOCK]) -> bool {
     number(&block[148..156]).is_some_and(|sum| sum == unsigned || sum == signed)
 }
 
-/// A number of a header: octal, spaces before it, NUL or space behind it where there is room; or, where the first bit is set, GNU's
-/// base 256, which is big-endian two's complement of the other bits. An empty field is zero.
+/// A number of a header: octal, spaces before it, NUL or space behind it where there is room; or, where the first bit
+/// is set, GNU's base 256, which is big-endian two's complement of the other bits. An empty field is zero.
 fn number(field: &[u8]) -> Option<i128> {
     let first = *field.first()?;
     if first & 0x80 != 0 {
@@ -916,7 +919,9 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn no_extended_header_panics(content in "([0-9]{1,3} |path=|size=|mtime=|linkpath=|GNU.sparse.|[0-9.-]{1,22}|\n|\0|\\PC){0,20}") {
+        fn no_extended_header_panics(
+            content in "([0-9]{1,3} |path=|size=|mtime=|linkpath=|GNU.sparse.|[0-9.-]{1,22}|\n|\0|\\PC){0,20}",
+        ) {
             survive(&[extended(b'x', content.as_bytes()), patched(&[]), END.to_vec()].concat(), &[100])?;
         }
     }

@@ -1,12 +1,14 @@
 //! The blocks before, behind and after the contents of an archive that is written.
 //!
-//! A stream is, for each member, its [`head`], its content, [`padding`] zeros; and [`END`] at the end. It is the same for the
-//! same tree: no owner (user and group 0 without a name, so that whoever unpacks it owns the files), no time but the files' own.
+//! A stream is, for each member, its [`head`], its content, [`padding`] zeros; and [`END`] at the end. It is the same
+//! for the same tree: no owner (user and group 0 without a name, so that whoever unpacks it owns the files), no time
+//! but the files' own.
 //!
-//! A member is a ustar header where that can say all of it, and else a pax extended header before it. Names go into ustar as the
-//! bytes they are, UTF-8 or not: every tar in use keeps them, and GNU tar unpacks them alike in every locale. In a pax record
-//! GNU tar takes a name for UTF-8 and turns it into its locale's encoding, or keeps the bytes where that fails, as in the C
-//! locale; so in a Latin-1 locale, and only there, a name of over 100 bytes with letters beyond ASCII lands in Latin-1.
+//! A member is a ustar header where that can say all of it, and else a pax extended header before it. Names go into
+//! ustar as the bytes they are, UTF-8 or not: every tar in use keeps them, and GNU tar unpacks them alike in every
+//! locale. In a pax record GNU tar takes a name for UTF-8 and turns it into its locale's encoding, or keeps the bytes
+//! where that fails, as in the C locale; so in a Latin-1 locale, and only there, a name of over 100 bytes with letters
+//! beyond ASCII lands in Latin-1.
 
 use super::{BLOCK, Member, MemberKind};
 
@@ -89,8 +91,8 @@ pub fn length(member: &Member) -> u64 {
     (head(member).len() as u64).saturating_add(size).saturating_add(padding(size) as u64)
 }
 
-/// The name in the stream. The slash at its end is what makes a directory of it in the oldest readers, and what would make a
-/// directory of a file in GNU tar.
+/// The name in the stream. The slash at its end is what makes a directory of it in the oldest readers, and what would
+/// make a directory of a file in GNU tar.
 fn stored_path(member: &Member) -> Vec<u8> {
     let mut path = super::read::without_slash(&member.path).to_vec();
     if member.kind == MemberKind::Directory && path.last() != Some(&b'/') {
@@ -99,7 +101,8 @@ fn stored_path(member: &Member) -> Vec<u8> {
     path
 }
 
-/// Prefix and name, where a path fits in a ustar header; the slash between them is not stored. A NUL would end either early.
+/// Prefix and name, where a path fits in a ustar header; the slash between them is not stored. A NUL would end either
+/// early.
 fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.contains(&0) {
         return None;
@@ -107,8 +110,8 @@ fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.len() <= NAME {
         return Some((&[], path));
     }
-    // The name as long as it can be. Neither part may be empty: an empty prefix does not join, so an absolute path would lose
-    // its slash, and an empty name is no name.
+    // The name as long as it can be. Neither part may be empty: an empty prefix does not join, so an absolute path
+    // would lose its slash, and an empty name is no name.
     let first = path.len() - NAME - 1;
     let slash = first + path[first..path.len() - 1].iter().position(|byte| *byte == b'/')?;
     (1..=PREFIX).contains(&slash).then(|| (&path[..slash], &path[slash + 1..]))

@@ -278,7 +278,7 @@ impl Client {
 
     /// The error of a request that got no answer.
     pub fn unanswered(&self, error: &SendError, url: &Url, effect: Effect) -> Error {
-        let origin = format!("{}://{}", if url.secure() { "https" } else { "http" }, url.authority());
+        let origin = url.origin();
         let kind = match error {
             SendError::Denied => Kind::PermissionDenied,
             SendError::BodyTooLarge { .. } => Kind::TooLarge,

@@ -136,16 +136,24 @@ pub trait ResponseBody {
     /// The next piece; none at the end.
     fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, SendError>>;
 
-    /// Writes the rest into a local file without looking at it. Returns the number of bytes.
-    fn copy_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {
+    /// Writes the next piece into a local file without looking at it. Returns its size; 0 at the end.
+    fn move_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {
         Box::pin(async move {
-            let mut copied = 0;
-            while let Some(bytes) = self.chunk().await? {
-                writer.write(&bytes).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
-                copied += bytes.len() as u64;
-            }
-            Ok(copied)
+            let Some(bytes) = self.chunk().await? else { return Ok(0) };
+            writer.write(&bytes).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
+            Ok(bytes.len() as u64)
         })
+    }
+}
+
+/// Writes the rest of a body into a local file without looking at it. Returns the number of bytes.
+pub async fn copy(body: &mut dyn ResponseBody, writer: &mut dyn LocalWriter) -> Result<u64, SendError> {
+    let mut copied = 0;
+    loop {
+        match body.move_to(writer).await? {
+            0 => return Ok(copied),
+            moved => copied += moved,
+        }
     }
 }
 

@@ -76,6 +76,11 @@ impl Url {
         &self.authority
     }
 
+    /// Scheme, host and port.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.authority)
+    }
+
     /// As it goes into a request line.
     pub fn path_and_query(&self) -> &str {
         if self.path_and_query.is_empty() { "/" } else { &self.path_and_query }
@@ -83,9 +88,7 @@ impl Url {
 
     /// For people: without the query, which can hold a signature.
     pub fn without_query(&self) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
-        let path = self.path_and_query.split('?').next().unwrap_or_default();
-        format!("{scheme}://{}{path}", self.authority)
+        format!("{}{}", self.origin(), self.path_and_query.split('?').next().unwrap_or_default())
     }
 }
 

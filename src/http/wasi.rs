@@ -177,16 +177,19 @@ impl ResponseBody for WasiBody {
         Box::pin(async move { read(&self.stream, PIECE).await.map_err(stream_error) })
     }
 
-    fn copy_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {
+    fn move_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {
         Box::pin(async move {
             let to = writer.stream();
-            let mut copied = 0;
             loop {
                 ready(to.subscribe()).await;
                 ready(self.stream.subscribe()).await;
                 match to.splice(&self.stream, PIECE) {
-                    Ok(n) => copied += n,
-                    Err(StreamError::Closed) => return Ok(copied),
+                    Ok(0) => {}
+                    Ok(moved) => return Ok(moved),
+                    Err(StreamError::Closed) if to.check_write().is_err() => {
+                        return Err(SendError::Local("the local file was closed".into()));
+                    }
+                    Err(StreamError::Closed) => return Ok(0),
                     Err(error) => return Err(stream_error(error)),
                 }
             }

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
 use super::info::{JobInfo, JobStep};
 use super::poll;
 use super::state::JobState;
+use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::errors::SYSTEM_NOT_FOUND;
 use crate::firecrest::v2::jobs::{RawJob, Submission};
@@ -132,7 +131,7 @@ impl Session {
         }
         let unseen: Vec<&String> = ids.iter().filter(|id| !found.contains_key(*id)).collect();
         // All at once; how many are under way is the client's bound.
-        let asked = join_all(unseen.iter().map(|id| self.api.job(id))).await;
+        let asked = all(unseen.iter().map(|id| self.api.job(id))).await;
         for (id, answer) in unseen.into_iter().zip(asked) {
             if let Some(raw) = answer? {
                 found.insert(id.clone(), raw);
@@ -152,7 +151,7 @@ impl Session {
     /// Asks the scheduler to end these jobs.
     pub async fn cancel(&self, ids: Vec<String>) -> Result<Vec<CancelOutcome>> {
         ids.iter().try_for_each(|id| check_id(id))?;
-        let answers = join_all(ids.iter().map(|id| self.api.cancel(id))).await;
+        let answers = all(ids.iter().map(|id| self.api.cancel(id))).await;
         let outcome = |answer: Result<()>| match answer {
             Ok(()) => CancelOutcome::Cancelled,
             // scancel(1) on a job that has ended.

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
 use super::put::hex;
 use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_join, pattern, report};
+use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::OpenAnswer;
 use crate::firecrest::v2::listing::FileKind;
@@ -93,9 +93,6 @@ impl Session {
                 _ => Err(Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target)),
             };
         }
-        if size > self.download_limit() {
-            return Err(Error::unsupported("get of a file over the direct limit").about(remote));
-        }
         let told = |done| Progress {
             operation: "get",
             path: remote,
@@ -105,8 +102,16 @@ impl Session {
             files_total: Some(1),
         };
         report(progress, &told(false))?;
-        let verify = options.verify.unwrap_or(self.options.checksum_check);
         let replace = options.overwrite == Overwrite::Replace;
+        if size > self.download_limit() {
+            let verify = options.verify.or(self.options.checksum_check).unwrap_or(true);
+            let mut writer = files.create(&target, replace)?;
+            let verified = self.get_large(&source, size, writer.as_mut(), verify, progress).await?;
+            report(progress, &told(true))?;
+            writer.finish(mode).await?;
+            return Ok(Summary { files: 1, bytes: size, verified, ..Summary::default() });
+        }
+        let verify = options.verify.or(self.options.checksum_check).unwrap_or(false);
         let mut attempt = 1;
         let (writer, hash) = loop {
             let mut writer = files.create(&target, replace)?;
@@ -172,7 +177,7 @@ impl Session {
             let files = Rc::clone(&files);
             async move { Box::pin(self.get(files, path, local, options, progress)).await }
         });
-        super::sum(join_all(each).await)
+        super::sum(all(each).await)
     }
 
     /// The error of a body that broke.
@@ -188,7 +193,7 @@ async fn receive(
     hashed: bool,
 ) -> Result<(u64, String), SendError> {
     if !hashed {
-        return Ok((answer.body.copy_to(writer).await?, String::new()));
+        return Ok((crate::http::copy(answer.body.as_mut(), writer).await?, String::new()));
     }
     let mut hasher = Sha256::new();
     let mut received = 0;

@@ -6,12 +6,11 @@
 
 use std::rc::Rc;
 
-use futures_util::future::join_all;
-
 use super::inspect::ListOptions;
 use super::job::Work;
 use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_join, report};
 use crate::archive::{ArchiveError, Event, Limits, Placement, Reader, Targets};
+use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::OpenAnswer;
 use crate::firecrest::v2::listing::FileKind;
@@ -149,7 +148,7 @@ impl Session {
         self.receive(&mut answer, &mut unpacker, progress).await?;
         drop(answer);
         let mut summary = unpacker.finish()?;
-        if options.verify.unwrap_or(self.options.checksum_check) {
+        if options.verify.or(self.options.checksum_check).unwrap_or(false) {
             // The archive's own checksums cover its heads alone; its end mark, and the length, say that it is whole.
             summary.verified = Verification::Size;
         }
@@ -224,7 +223,7 @@ impl Session {
                 let (remote, quiet) = (format!("{source}/{}", entry.path), &quiet);
                 async move { self.get(Rc::clone(files), &remote, &local_join(place, &entry.path), known, quiet).await }
             });
-            for got in join_all(each).await {
+            for got in all(each).await {
                 let one = got?;
                 summary.files += one.files;
                 summary.bytes += one.bytes;
@@ -280,9 +279,8 @@ struct Unpacker<'a> {
     reader: Reader,
     targets: Targets,
     writer: Option<(Box<dyn LocalWriter>, u32)>,
-    /// Directories and their bits, set when everything is in them.
-    modes: Vec<(String, u32)>,
-    copies: Vec<(String, String, u32)>,
+    /// Directories that get their bits when everything is in them.
+    closed: Vec<(String, u32)>,
     summary: Summary,
 }
 
@@ -296,8 +294,7 @@ impl<'a> Unpacker<'a> {
             reader: Reader::new(),
             targets: Targets::new(0, Limits::default()),
             writer: None,
-            modes: Vec::new(),
-            copies: Vec::new(),
+            closed: Vec::new(),
             summary: Summary::default(),
         }
     }
@@ -308,11 +305,11 @@ impl<'a> Unpacker<'a> {
 
     async fn take(&mut self, mut rest: &[u8]) -> Result<()> {
         loop {
-            let (used, event) = self.reader.feed(rest).map_err(|e| broken(self.source, &e))?;
+            let (used, event) = self.reader.feed(rest).map_err(|e| broken(self.source, e))?;
             match event {
                 None => return Ok(()),
                 Some(Event::Member(member)) => {
-                    let placement = self.targets.place(&member).map_err(|e| broken(self.source, &e))?;
+                    let placement = self.targets.place(&member).map_err(|e| broken(self.source, e))?;
                     match placement {
                         Placement::Skip(_) | Placement::Remembered => {}
                         Placement::Directory { path } => {
@@ -321,13 +318,16 @@ impl<'a> Unpacker<'a> {
                                 self.files.make_directory(&place)?;
                                 self.summary.directories += 1;
                             }
-                            // What the umask gives anyway need not be remembered.
-                            if member.mode & 0o777 != 0o755 {
-                                self.modes.push((place, member.mode & 0o777));
+                            match member.mode & 0o777 {
+                                // What the umask gives anyway.
+                                0o755 => {}
+                                // A directory that its owner cannot write to is closed when everything is in it.
+                                mode if mode & 0o700 != 0o700 => self.closed.push((place, mode)),
+                                mode => self.files.set_mode(&place, mode),
                             }
                         }
                         Placement::File { path } => self.begin(&path, member.mode)?,
-                        Placement::CopyOf { path, of } => self.copies.push((path, of, member.mode)),
+                        Placement::CopyOf { path, of } => self.copy(&path, &of, member.mode).await?,
                     }
                 }
                 Some(Event::Content(bytes)) => {
@@ -342,7 +342,7 @@ impl<'a> Unpacker<'a> {
                         self.summary.files += 1;
                     }
                 }
-                Some(Event::End) => self.finish_copies().await?,
+                Some(Event::End) => {}
             }
             rest = &rest[used..];
         }
@@ -359,26 +359,23 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    /// Second names of files: their bytes once more.
-    async fn finish_copies(&mut self) -> Result<()> {
-        for (path, of, mode) in std::mem::take(&mut self.copies) {
-            let file = self.files.open(&self.local(&of))?;
-            let mut reader = file.read_from(0)?;
-            let place = self.local(&path);
-            make_parents(self.files.as_ref(), &place)?;
-            let mut writer = self.files.create(&place, true)?;
-            while let Some(bytes) = reader.read(64 * 1024).await? {
-                writer.write(&bytes).await?;
-                self.summary.bytes += bytes.len() as u64;
-            }
-            writer.finish(Some(mode & 0o777)).await?;
-            self.summary.files += 1;
+    /// A second name of a file that came before: its bytes once more.
+    async fn copy(&mut self, path: &str, of: &str, mode: u32) -> Result<()> {
+        let mut reader = self.files.open(&self.local(of))?.read_from(0)?;
+        let place = self.local(path);
+        make_parents(self.files.as_ref(), &place)?;
+        let mut writer = self.files.create(&place, true)?;
+        while let Some(bytes) = reader.read(64 * 1024).await? {
+            writer.write(&bytes).await?;
+            self.summary.bytes += bytes.len() as u64;
         }
+        writer.finish(Some(mode & 0o777)).await?;
+        self.summary.files += 1;
         Ok(())
     }
 
     fn finish(self) -> Result<Summary> {
-        self.reader.finish().map_err(|e| broken(self.source, &e))?;
+        self.reader.finish().map_err(|e| broken(self.source, e))?;
         for link in self.targets.into_links() {
             let place = local_join(self.place, &link.path);
             make_parents(self.files.as_ref(), &place)?;
@@ -388,11 +385,13 @@ impl<'a> Unpacker<'a> {
             self.files.make_symlink(&link.target, &place)?;
         }
         // The deepest first: a closed directory lets nobody into those below it.
-        self.modes.iter().rev().for_each(|(place, mode)| self.files.set_mode(place, *mode));
+        self.closed.iter().rev().for_each(|(place, mode)| self.files.set_mode(place, *mode));
         Ok(self.summary)
     }
 }
 
-fn broken(source: &RemotePath, error: &ArchiveError) -> Error {
-    Error::new(Kind::Other, format!("{source}: {error}")).about(source.as_str())
+fn broken(source: &RemotePath, error: ArchiveError) -> Error {
+    let mut error = Error::from(error);
+    error.info.message = format!("{source}: {}", error.info.message);
+    error
 }

@@ -6,10 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
-
 use super::inspect::ListOptions;
 use super::pattern::{is_pattern, matches};
+use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::listing::{Entry, FileKind};
 use crate::remote::RemotePath;
@@ -57,11 +56,11 @@ impl Session {
             }
         }
         let each = folders.into_iter().map(|folder| self.expand_below(below(&base, &folder.path), rest));
-        let mut all = BTreeSet::new();
-        for found in join_all(each).await {
-            all.extend(found?);
+        let mut union = BTreeSet::new();
+        for found in all(each).await {
+            union.extend(found?);
         }
-        Ok(all)
+        Ok(union)
     }
 
     /// Goes on below one folder: past fixed names, then at the next pattern.
@@ -153,7 +152,6 @@ fn below(base: &str, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn two_stars_stand_for_any_depth() {

@@ -8,6 +8,7 @@ pub mod get_tree;
 pub mod glob;
 pub mod inspect;
 pub mod job;
+pub mod large;
 pub mod modify;
 pub mod pattern;
 pub mod put;

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, select};
 use sha2::{Digest, Sha256};
 
 use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_name, pattern, report};
+use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
 use crate::firecrest::v2::listing::FileKind;
 use crate::http::Part;
-use crate::local::{Local, LocalKind};
+use crate::local::{Local, LocalFile, LocalKind};
 use crate::remote::RemotePath;
 use crate::session::Session;
 
@@ -62,8 +63,9 @@ impl Session {
         if remote.ends_with('/') {
             target = target.join(name)?;
         }
-        if file.size() > self.upload_limit() {
-            return Err(Error::unsupported("put of a file over the direct limit").about(local));
+        let large = file.size() > self.upload_limit();
+        if large {
+            target = self.place_for(target, name, options.parents).await?;
         }
         if options.overwrite != Overwrite::Replace {
             match self.api.stat(&target, false).await {
@@ -87,6 +89,13 @@ impl Session {
             files_total: Some(1),
         };
         report(progress, &told(false))?;
+        if large {
+            let verify = options.verify.or(self.options.checksum_check).unwrap_or(true);
+            let verified = self.put_large(&target, &file, verify, progress).await?;
+            self.carry_mode(&target, file.as_ref(), options.mode).await?;
+            report(progress, &told(true))?;
+            return Ok(Summary { files: 1, bytes, verified, ..Summary::default() });
+        }
         let content = Content::File(Rc::clone(&file));
         let mut sent = self.send(&target, &content, target.as_str()).await;
         if options.parents && matches!(&sent, Err(error) if error.kind == Kind::NotFound) {
@@ -102,11 +111,34 @@ impl Session {
         }
         sent?;
         let verified = self.verify_sent(&target, &content, options.verify).await?;
-        if let Some(mode) = options.mode.or_else(|| file.mode().and_then(worth_carrying)) {
-            self.api.chmod(&target, mode & 0o7777).await?;
-        }
+        self.carry_mode(&target, file.as_ref(), options.mode).await?;
         report(progress, &told(true))?;
         Ok(Summary { files: 1, bytes, verified, ..Summary::default() })
+    }
+
+    async fn carry_mode(&self, target: &RemotePath, file: &dyn LocalFile, wanted: Option<u32>) -> Result<()> {
+        match wanted.or_else(|| file.mode().and_then(worth_carrying)) {
+            Some(mode) => self.api.chmod(target, mode & 0o7777).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Where a large file goes: asked for first, because a job would only fail late.
+    async fn place_for(&self, target: RemotePath, name: &str, parents: bool) -> Result<RemotePath> {
+        match self.api.stat(&target, true).await {
+            Ok(stat) if FileKind::from_mode(stat.mode) == FileKind::Directory => return target.join(name),
+            Ok(_) => return Ok(target),
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        if let Some((parent, _)) = target.split() {
+            match self.api.stat(&parent, true).await {
+                Ok(_) => {}
+                Err(error) if error.kind == Kind::NotFound && parents => self.api.mkdir(&parent, true).await?,
+                Err(error) => return Err(error.about(target.as_str())),
+            }
+        }
+        Ok(target)
     }
 
     /// Moves everything that a pattern names; several things go into a directory that is there.
@@ -145,11 +177,11 @@ impl Session {
             let to = if one { target.as_str().to_owned() } else { target.as_directory() };
             async move { Box::pin(self.put(files, &from, &to, options, progress)).await }
         });
-        super::sum(join_all(each).await)
+        super::sum(all(each).await)
     }
 
     async fn verify_sent(&self, target: &RemotePath, content: &Content, verify: Option<bool>) -> Result<Verification> {
-        if !verify.unwrap_or(self.options.checksum_check) {
+        if !verify.or(self.options.checksum_check).unwrap_or(false) {
             return Ok(Verification::None);
         }
         let ours = hash(content).await?;

@@ -133,7 +133,7 @@ impl Session {
             target.split().ok_or_else(|| Error::invalid(local, format!("{target} names no entry of a directory")))?;
         let sender = Sender { session: self, parent, options, target: &target, progress };
         let mut summary = Summary::default();
-        let mut verified = if options.verify.unwrap_or(self.options.checksum_check) {
+        let mut verified = if options.verify.or(self.options.checksum_check).unwrap_or(false) {
             Verification::Checksum
         } else {
             Verification::None
@@ -151,6 +151,8 @@ impl Session {
             }
             batch.add(&member, None);
         };
+        // Files that no archive can carry go by themselves, when their directories are there.
+        let mut large: Vec<(String, String, u64)> = Vec::new();
         add_directory(&mut batch, root.to_owned(), local);
         let mut walk = Walk::new(files.as_ref(), local, options.dereference)?;
         while let Some(Found { path, stat }) = walk.next()? {
@@ -172,7 +174,8 @@ impl Session {
             let member = Member { path: inside.into_bytes(), kind, mode, mtime: stat.modified.unwrap_or(0) };
             let length = write::length(&member);
             if length > limit {
-                return Err(Error::unsupported("put of a file over the direct limit").about(place));
+                large.push((path, place, stat.size));
+                continue;
             }
             if batch.length + length > limit || batch.members >= MOST_MEMBERS {
                 sender.send(std::mem::take(&mut batch), &mut summary).await?;
@@ -183,6 +186,13 @@ impl Session {
             batch.add(&member, file);
         }
         sender.send(batch, &mut summary).await?;
+        for (path, place, size) in large {
+            let goal = target.join(&path)?;
+            let one = TransferOptions { overwrite: Overwrite::Replace, ..options };
+            Box::pin(self.put(Rc::clone(&files), &place, goal.as_str(), one, progress)).await?;
+            summary.files += 1;
+            summary.bytes += size;
+        }
         if !closed.is_empty() {
             let mut last = Batch::default();
             // The deepest first: a closed directory lets nobody into those below it.
@@ -257,7 +267,7 @@ impl Sender<'_> {
 
     async fn unpack(&self, archive: &RemotePath, content: &Content) -> Result<()> {
         let api = &self.session.api;
-        if self.options.verify.unwrap_or(self.session.options.checksum_check) {
+        if self.options.verify.or(self.session.options.checksum_check).unwrap_or(false) {
             let (ours, theirs) = (super::put::hash(content).await?, api.checksum(archive).await?);
             if ours != theirs {
                 let message = format!("{}: the bytes on the cluster are not those that were sent", self.target);

@@ -5,6 +5,7 @@ pub mod jobs;
 pub mod listing;
 pub mod models;
 pub mod status;
+pub mod transfer;
 
 use super::Client;
 
