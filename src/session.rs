@@ -12,7 +12,7 @@ use crate::firecrest::Client;
 use crate::firecrest::auth::Token;
 use crate::firecrest::v2::Api;
 use crate::firecrest::v2::models::{System, Systems};
-use crate::http::Platform;
+use crate::http::{Platform, Url};
 use crate::options::{Options, Version, unknown_version};
 use crate::remote::RemotePath;
 use crate::secret::Secret;
@@ -95,6 +95,13 @@ impl Session {
             token: token.map(|t| t.text.reveal().to_owned()),
         };
         serde_json::to_vec(&state).unwrap_or_default()
+    }
+
+    /// Where large files travel through, as the server tells it.
+    pub fn origins(&self) -> Vec<String> {
+        let transfer = self.system.data_operation.data_transfer.as_ref();
+        let public = transfer.and_then(|t| t.public_url.as_deref()).and_then(|url| Url::parse(url).ok());
+        public.map(|url| url.origin()).into_iter().collect()
     }
 
     /// Largest file in one upload, in bytes.

@@ -31,7 +31,7 @@ pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     pub(crate) table: ResourceTable,
-    hooks: Hooks,
+    pub(crate) hooks: Hooks,
     grants: Grants,
     limits: Limits,
     deadline: Instant,

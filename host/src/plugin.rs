@@ -41,6 +41,8 @@ struct Inner {
     engine: Engine,
     pre: bindings::PluginPre<State>,
     inspection: Inspection,
+    /// It came with this library, and is trusted as much.
+    built_in: bool,
 }
 
 impl Plugin {
@@ -51,7 +53,7 @@ impl Plugin {
     /// # Errors
     /// [`Error::Load`], only if the library was built with another component.
     pub fn built_in(engine: &Engine) -> Result<Plugin> {
-        Plugin::from_bytes(engine, BUILT_IN)
+        Plugin::load(engine, BUILT_IN, true)
     }
 
     /// A plugin from a file.
@@ -67,13 +69,17 @@ impl Plugin {
     /// # Errors
     /// [`Error::Load`] says why it cannot be one.
     pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Plugin> {
+        Plugin::load(engine, bytes, false)
+    }
+
+    fn load(engine: &Engine, bytes: &[u8], built_in: bool) -> Result<Plugin> {
         let inspection = Inspection::of(bytes)?;
         inspection.check()?;
         let compiled = |error: wasmtime::Error| LoadError::Invalid(crate::error::one_line(&format!("{error:#}")));
         let component = Component::from_binary(engine.wasmtime(), bytes).map_err(compiled)?;
         let linker = linker(engine).map_err(|error| Error::Runtime(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(&component).and_then(bindings::PluginPre::new).map_err(compiled)?;
-        Ok(Plugin { inner: Arc::new(Inner { engine: engine.clone(), pre, inspection }) })
+        Ok(Plugin { inner: Arc::new(Inner { engine: engine.clone(), pre, inspection, built_in }) })
     }
 
     /// What the file says of itself: imports, exports, size, producers.
@@ -86,6 +92,11 @@ impl Plugin {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.inner.engine
+    }
+
+    /// Did it come with this library?
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.inner.built_in
     }
 
     /// The plugin's name and version. Sends nothing.

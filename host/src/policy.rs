@@ -2,7 +2,7 @@
 //!
 //! | part      | accepted forms                                                             | when nothing is given                                             |
 //! |-----------|----------------------------------------------------------------------------|-------------------------------------------------------------------|
-//! | origins   | `https://host`, `https://host:8443`, `http://127.0.0.1:8000`, `http://[::1]:8000` | those of the options that hold an address (`url`, `token_uri`)    |
+//! | origins   | `https://host`, `https://host:8443`, `http://127.0.0.1:8000`, `http://[::1]:8000` | those of the options that hold an address (`url`, `token_uri`), and the object store that the server names |
 //! | folders   | an existing folder, for reading or for reading and writing                 | each `put` and `get` gets the one folder it needs, for that call  |
 //! | memory    | bytes                                                                      | 256 MiB                                                           |
 //! | deadline  | a duration, for each call                                                  | 24 hours                                                          |
@@ -248,6 +248,11 @@ impl Policy {
             }
         }
         settled
+    }
+
+    /// Are origins derived, and not only those given?
+    pub(crate) fn derives(&self) -> bool {
+        self.derive
     }
 
     /// The allowed origins.

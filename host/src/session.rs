@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::instance::Instance;
 use crate::options::Options;
 use crate::plugin::Plugin;
-use crate::policy::Policy;
+use crate::policy::{Origin, Policy};
 use crate::progress::{Answer, Status};
 use crate::telemetry::Telemetry;
 use crate::types;
@@ -52,7 +52,8 @@ use call;
 impl Session {
     /// Opens a session: the plugin checks the options, gets a token and asks the server for its version and limits.
     ///
-    /// The policy's origins are those given, or derived from these options: [`Policy::for_options`].
+    /// The policy's origins are those given, or derived from these options: [`Policy::for_options`]. The built-in plugin then adds
+    /// the object store that the server names, for large files; another plugin's word is not taken for that.
     ///
     /// # Errors
     /// [`Error::Plugin`] as the contract's `session.open` says; [`Error::Folder`] and [`Error::Certificates`] for a policy that names
@@ -72,9 +73,19 @@ impl Session {
         policy: &Policy,
         state: Option<&[u8]>,
     ) -> Result<Session> {
-        let policy = policy.for_options(options);
+        let learns = policy.derives() && plugin.is_built_in();
+        let mut policy = policy.for_options(options);
         let mut instance = Instance::open(plugin, &policy).await?;
         let handle = open_handle(&mut instance, options, state).await?;
+        if learns {
+            let told = instance
+                .run(async |plugin, store| plugin.aiida_hpc_transport().session().call_origins(store, handle).await)
+                .await?;
+            for origin in told.iter().filter_map(|text| Origin::parse(text).ok()) {
+                policy = policy.allow(origin);
+            }
+            instance.state()?.hooks.origins = policy.origins().into();
+        }
         Ok(Session { instance, handle, policy })
     }
 

@@ -36,6 +36,10 @@ impl wit::GuestSession for Session {
         self.state()
     }
 
+    fn origins(&self) -> Vec<String> {
+        self.origins()
+    }
+
     fn whoami(&self) -> Result<Identity, Error> {
         Ok(run(self.whoami())?.into())
     }

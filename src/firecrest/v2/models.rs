@@ -135,6 +135,8 @@ pub struct DataOperation {
 pub struct DataTransfer {
     #[serde(default, alias = "serviceType")]
     pub service_type: Option<String>,
+    #[serde(default, alias = "publicUrl")]
+    pub public_url: Option<String>,
     #[serde(default)]
     pub multipart: Option<Multipart>,
 }
