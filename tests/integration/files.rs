@@ -1,0 +1,822 @@
+//! What the transport's functions do, by the contract in `wit/transport.wit`; contents are compared on the simulated cluster's disk.
+
+use std::fs;
+use std::io::Cursor;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use aiida_firecrest_host::progress::Answer;
+use aiida_firecrest_host::transport::{ListOptions, OverwritePolicy, TransferOptions, Verification};
+use aiida_firecrest_host::types::{ErrorKind, FileKind};
+use aiida_firecrest_tests::{Rig, failure, kind, mode, names, noise};
+use firecrest_simulator::{Fault, FaultKind};
+
+const LIST: ListOptions = ListOptions { recursive: false, hidden: false, pattern: None };
+/// A direct download has to fit the server's buffer of 5 MiB as base64.
+const DOWNLOAD_LIMIT: usize = 3_932_157;
+const UPLOAD_LIMIT: usize = 5 * 1024 * 1024;
+
+fn options() -> TransferOptions {
+    TransferOptions::default()
+}
+
+fn answer(status: u16, body: &str) -> FaultKind {
+    FaultKind::Answer { status, body: body.into(), headers: Vec::new() }
+}
+
+async fn listed(rig: &mut Rig, path: &str, options: &ListOptions) -> Vec<String> {
+    let mut paths: Vec<String> =
+        rig.session.list(path, options).await.unwrap().into_iter().map(|entry| entry.path).collect();
+    paths.sort();
+    paths
+}
+
+// ---- bytes
+
+#[tokio::test]
+async fn write_and_read_bring_any_bytes_of_any_size_up_to_the_limits() {
+    let mut rig = Rig::open().await;
+    for size in [0, 1, 1024, 1024 * 1024, DOWNLOAD_LIMIT] {
+        let (path, content) = (rig.remote("file"), noise(size));
+        rig.session.write(&path, &content, None).await.unwrap();
+        assert!(fs::read(&path).unwrap() == content, "{size} bytes on the cluster");
+        assert!(rig.session.read(&path, 0, None).await.unwrap() == content, "{size} bytes back");
+    }
+    let (path, content) = (rig.remote("file"), noise(UPLOAD_LIMIT));
+    rig.session.write(&path, &content, None).await.unwrap();
+    assert!(fs::read(&path).unwrap() == content);
+}
+
+#[tokio::test]
+async fn a_byte_past_the_limit_is_too_large_and_nothing_is_sent() {
+    let mut rig = Rig::open().await;
+    let path = rig.place("file", b"old");
+    let content = noise(UPLOAD_LIMIT + 1);
+    let (result, requests) = rig.count(async |s| s.write(&path, &content, None).await).await;
+    assert_eq!((kind(result), requests.len()), (ErrorKind::TooLarge, 0));
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+}
+
+#[tokio::test]
+async fn reading_more_than_the_download_limit_is_too_large() {
+    let mut rig = Rig::open().await;
+    let path = rig.place("file", &noise(DOWNLOAD_LIMIT + 1));
+    assert_eq!(kind(rig.session.read(&path, 0, None).await), ErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn the_servers_own_limit_counts_where_it_is_lower() {
+    let mut rig = Rig::setup().knobs(|knobs| knobs.systems[0].max_ops_file_size = 4096).open().await;
+    let path = rig.remote("file");
+    rig.session.write(&path, &noise(4096), None).await.unwrap();
+    assert_eq!(kind(rig.session.write(&path, &noise(4097), None).await), ErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn small_file_size_mb_lowers_the_limit() {
+    let mut rig = Rig::setup().option("small_file_size_mb", "0.5").open().await;
+    let path = rig.remote("file");
+    rig.session.write(&path, &noise(512 * 1024), None).await.unwrap();
+    assert_eq!(kind(rig.session.write(&path, &noise(512 * 1024 + 1), None).await), ErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn a_piece_of_a_file_can_be_read() {
+    let mut rig = Rig::open().await;
+    let path = rig.place("file", b"0123456789");
+    for (offset, length, expected) in
+        [(0, Some(3), "012"), (4, Some(2), "45"), (7, None, "789"), (9, Some(50), "9"), (10, None, ""), (99, None, "")]
+    {
+        let piece = rig.session.read(&path, offset, length).await.unwrap();
+        assert_eq!(String::from_utf8(piece).unwrap(), expected, "{offset} {length:?}");
+    }
+}
+
+#[tokio::test]
+async fn write_replaces_a_file_and_sets_its_mode() {
+    let mut rig = Rig::open().await;
+    let path = rig.place("file", b"much longer than the new one");
+    rig.session.write(&path, b"new", Some(0o640)).await.unwrap();
+    assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"new".to_vec(), 0o640));
+    rig.session.write(&path, b"", None).await.unwrap();
+    assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"".to_vec(), 0o640));
+}
+
+#[tokio::test]
+async fn write_needs_a_directory_that_is_there() {
+    let mut rig = Rig::open().await;
+    let (missing, directory) = (rig.remote("no/file"), rig.place_directory("d"));
+    let below_file = format!("{}/x", rig.place("f", b"1"));
+    for content in [b"1".as_slice(), b""] {
+        assert_eq!(kind(rig.session.write(&missing, content, None).await), ErrorKind::NotFound);
+        assert_eq!(kind(rig.session.write(&directory, content, None).await), ErrorKind::IsADirectory);
+        assert_eq!(kind(rig.session.write(&below_file, content, None).await), ErrorKind::NotADirectory);
+    }
+}
+
+#[tokio::test]
+async fn reading_says_what_is_wrong() {
+    let mut rig = Rig::open().await;
+    let (missing, directory) = (rig.remote("no"), rig.place_directory("d"));
+    assert_eq!(kind(rig.session.read(&missing, 0, None).await), ErrorKind::NotFound);
+    assert_eq!(kind(rig.session.read(&directory, 0, None).await), ErrorKind::IsADirectory);
+    assert_eq!(kind(rig.session.checksum(&missing).await), ErrorKind::NotFound);
+    assert_eq!(kind(rig.session.checksum(&directory).await), ErrorKind::IsADirectory);
+    let dangling = rig.place_link("nowhere", "dangling");
+    assert_eq!(kind(rig.session.read(&dangling, 0, None).await), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_checksum_is_sha256_in_lower_case() {
+    let mut rig = Rig::open().await;
+    let path = rig.place("file", b"abc");
+    assert_eq!(
+        rig.session.checksum(&path).await.unwrap(),
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    );
+}
+
+#[tokio::test]
+async fn streams_bring_bytes_both_ways() {
+    let mut rig = Rig::open().await;
+    let (path, content) = (rig.remote("file"), noise(1_000_000));
+    rig.session.write_stream(&path, Cursor::new(content.clone()), content.len() as u64, Some(0o600)).await.unwrap();
+    assert!(fs::read(&path).unwrap() == content);
+    assert_eq!(mode(&path), 0o600);
+    for (offset, length, range) in
+        [(0, None, 0..1_000_000), (999_000, None, 999_000..1_000_000), (10, Some(20), 10..30)]
+    {
+        let (writer, mut reader) = tokio::io::duplex(64 * 1024);
+        let collect = tokio::spawn(async move {
+            let mut all = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut all).await.unwrap();
+            all
+        });
+        let count = rig.session.read_stream(&path, offset, length, writer).await.unwrap();
+        assert_eq!(count, range.len() as u64);
+        assert!(collect.await.unwrap() == content[range.clone()], "{range:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_early_leaves_the_old_file() {
+    let mut rig = Rig::open().await;
+    let path = rig.place("file", b"old");
+    kind(rig.session.write_stream(&path, Cursor::new(b"only this".to_vec()), 1000, None).await);
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+}
+
+// ---- put
+
+#[tokio::test]
+async fn put_brings_content_and_mode() {
+    let mut rig = Rig::open().await;
+    for (size, bits) in [(0, 0o644), (1, 0o755), (1024, 0o600), (1024 * 1024, 0o644), (UPLOAD_LIMIT, 0o444)] {
+        let content = noise(size);
+        let (local, remote) = (rig.local_file("file", &content, bits), rig.remote(&format!("file-{size}")));
+        let summary = rig.session.put(&local, &remote, &options()).await.unwrap();
+        assert!(fs::read(&remote).unwrap() == content, "{size} bytes");
+        assert_eq!((summary.files, summary.bytes, summary.skipped), (1, size as u64, 0));
+        assert_eq!(mode(&remote), bits, "{size} bytes");
+        fs::remove_file(local).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_calls_mode_wins_over_the_files() {
+    let mut rig = Rig::open().await;
+    let (local, remote) = (rig.local_file("file", b"1", 0o755), rig.remote("file"));
+    rig.session.put(&local, &remote, &TransferOptions { mode: Some(0o640), ..options() }).await.unwrap();
+    assert_eq!(mode(&remote), 0o640);
+    rig.session.get(&remote, &local, &TransferOptions { mode: Some(0o700), ..options() }).await.unwrap();
+    assert_eq!(mode(&local), 0o700);
+}
+
+#[tokio::test]
+async fn put_goes_into_a_directory_that_is_there() {
+    let mut rig = Rig::open().await;
+    let (local, empty) = (rig.local_file("file", b"abc", 0o644), rig.local_file("empty", b"", 0o644));
+    let directory = rig.place_directory("d");
+    rig.session.put(&local, &directory, &options()).await.unwrap();
+    rig.session.put(&empty, &directory, &options()).await.unwrap();
+    assert_eq!(fs::read(format!("{directory}/file")).unwrap(), b"abc");
+    assert_eq!(fs::read(format!("{directory}/empty")).unwrap(), b"");
+    rig.place_link("d", "link");
+    rig.session.put(&local, &format!("{}/", rig.remote("link")), &options()).await.unwrap();
+    assert_eq!(names(&directory), ["empty", "file"]);
+}
+
+#[tokio::test]
+async fn put_makes_missing_parents_only_where_it_is_asked_to() {
+    let mut rig = Rig::open().await;
+    for (name, content) in [("file", b"abc".as_slice()), ("empty", b"")] {
+        let (local, remote) = (rig.local_file(name, content, 0o644), rig.remote(&format!("{name}-a/b/file")));
+        assert_eq!(kind(rig.session.put(&local, &remote, &options()).await), ErrorKind::NotFound);
+        assert!(!Path::new(&rig.remote(&format!("{name}-a"))).exists());
+        rig.session.put(&local, &remote, &TransferOptions { parents: true, ..options() }).await.unwrap();
+        assert_eq!(fs::read(&remote).unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn put_keeps_to_the_overwrite_policy() {
+    let mut rig = Rig::open().await;
+    let (local, remote) = (rig.local_file("file", b"new", 0o644), rig.place("file", b"old"));
+    let fail = TransferOptions { overwrite: OverwritePolicy::Fail, ..options() };
+    let skip = TransferOptions { overwrite: OverwritePolicy::Skip, ..options() };
+    assert_eq!(kind(rig.session.put(&local, &remote, &fail).await), ErrorKind::AlreadyExists);
+    let summary = rig.session.put(&local, &remote, &skip).await.unwrap();
+    assert_eq!((summary.files, summary.skipped), (0, 1));
+    assert_eq!(fs::read(&remote).unwrap(), b"old");
+    let free = rig.remote("free");
+    assert_eq!(rig.session.put(&local, &free, &fail).await.unwrap().files, 1);
+    rig.session.put(&local, &remote, &options()).await.unwrap();
+    assert_eq!(fs::read(&remote).unwrap(), b"new");
+}
+
+/// A file goes into a directory, so it is there that the policy looks.
+#[tokio::test]
+async fn the_overwrite_policy_is_about_the_file_in_the_directory() {
+    let mut rig = Rig::open().await;
+    let (local, directory) = (rig.local_file("file", b"new", 0o644), rig.place_directory("d"));
+    let fail = TransferOptions { overwrite: OverwritePolicy::Fail, ..options() };
+    assert_eq!(rig.session.put(&local, &directory, &fail).await.unwrap().files, 1);
+    assert_eq!(fs::read(format!("{directory}/file")).unwrap(), b"new");
+    assert_eq!(kind(rig.session.put(&local, &directory, &fail).await), ErrorKind::AlreadyExists);
+}
+
+#[tokio::test]
+async fn a_missing_source_is_an_error_unless_it_may_be_missing() {
+    let mut rig = Rig::open().await;
+    let (local, remote) = (rig.local("no"), rig.remote("no"));
+    let ignore = TransferOptions { ignore_nonexisting: true, ..options() };
+    let error = failure(rig.session.put(&local, &remote, &options()).await);
+    assert_eq!((error.kind, error.subject.as_deref()), (ErrorKind::NotFound, local.to_str()));
+    let error = failure(rig.session.get(&remote, &local, &options()).await);
+    assert_eq!((error.kind, error.subject.as_deref()), (ErrorKind::NotFound, Some(remote.as_str())));
+    assert_eq!(rig.session.put(&local, &remote, &ignore).await.unwrap().files, 0);
+    assert_eq!(rig.session.get(&remote, &local, &ignore).await.unwrap().files, 0);
+    assert!(!local.exists() && !Path::new(&remote).exists());
+    assert_eq!(names(rig.folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_refused_put_leaves_the_old_target() {
+    let mut rig = Rig::open().await;
+    let (local, remote) = (rig.local_file("file", b"new", 0o644), rig.place("file", b"old"));
+    rig.simulator.plant(Fault::once("/ops/upload", answer(500, "{}")));
+    kind(rig.session.put(&local, &remote, &options()).await);
+    assert_eq!(fs::read(&remote).unwrap(), b"old");
+}
+
+#[tokio::test]
+async fn what_arrived_wrong_on_the_cluster_is_a_checksum_mismatch() {
+    let mut rig = Rig::open().await;
+    let (local, remote) = (rig.local_file("file", b"abc", 0o644), rig.remote("file"));
+    let wrong = format!(r#"{{"output":{{"algorithm":"SHA256","checksum":"{}"}}}}"#, "0".repeat(64));
+    rig.simulator.plant(Fault::once("/ops/checksum", answer(200, &wrong)));
+    let verify = TransferOptions { verify: Some(true), ..options() };
+    let error = failure(rig.session.put(&local, &remote, &verify).await);
+    assert_eq!((error.kind, error.subject.as_deref()), (ErrorKind::ChecksumMismatch, Some(remote.as_str())));
+}
+
+// ---- get
+
+#[tokio::test]
+async fn get_brings_content_and_mode() {
+    let mut rig = Rig::open().await;
+    for (size, bits) in [(0, 0o644), (1, 0o755), (1024, 0o600), (1024 * 1024, 0o640), (DOWNLOAD_LIMIT, 0o440)] {
+        let content = noise(size);
+        let (remote, local) = (rig.place("file", &content), rig.local(&format!("file-{size}")));
+        rig.session.chmod(&remote, bits).await.unwrap();
+        let summary = rig.session.get(&remote, &local, &options()).await.unwrap();
+        assert!(fs::read(&local).unwrap() == content, "{size} bytes");
+        assert_eq!((summary.files, summary.bytes, summary.verified), (1, size as u64, Verification::Size));
+        assert_eq!(mode(&local), bits, "{size} bytes");
+        fs::remove_file(&remote).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn get_goes_into_a_folder_that_is_there() {
+    let mut rig = Rig::open().await;
+    let remote = rig.place("file", b"abc");
+    fs::create_dir(rig.local("d")).unwrap();
+    rig.session.get(&remote, rig.local("d"), &options()).await.unwrap();
+    assert_eq!(fs::read(rig.local("d/file")).unwrap(), b"abc");
+}
+
+#[tokio::test]
+async fn get_makes_missing_parents_only_where_it_is_asked_to() {
+    let mut rig = Rig::open().await;
+    let (remote, local) = (rig.place("file", b"abc"), rig.local("a/b/file"));
+    let missing = rig.session.get(&remote, &local, &options()).await.unwrap_err();
+    assert_eq!((missing.exit_code(), local.exists()), (3, false), "{missing}");
+    rig.session.get(&remote, &local, &TransferOptions { parents: true, ..options() }).await.unwrap();
+    assert_eq!(fs::read(&local).unwrap(), b"abc");
+}
+
+#[tokio::test]
+async fn get_keeps_to_the_overwrite_policy() {
+    let mut rig = Rig::open().await;
+    let (remote, local) = (rig.place("file", b"new"), rig.local_file("file", b"old", 0o644));
+    let fail = TransferOptions { overwrite: OverwritePolicy::Fail, ..options() };
+    let skip = TransferOptions { overwrite: OverwritePolicy::Skip, ..options() };
+    assert_eq!(kind(rig.session.get(&remote, &local, &fail).await), ErrorKind::AlreadyExists);
+    assert_eq!(rig.session.get(&remote, &local, &skip).await.unwrap().skipped, 1);
+    assert_eq!(fs::read(&local).unwrap(), b"old");
+    let free = rig.local("free");
+    rig.session.get(&remote, &free, &fail).await.unwrap();
+    assert_eq!(fs::read(&free).unwrap(), b"new");
+    assert_eq!(names(rig.folder.path()), ["file", "free"]);
+}
+
+/// The old file stays, and nothing lies beside it.
+#[tokio::test]
+async fn a_failed_get_leaves_the_local_folder_as_it_was() {
+    let mut rig = Rig::open().await;
+    let (remote, local) = (rig.place("file", b"new"), rig.local_file("file", b"old", 0o644));
+    let verify = TransferOptions { verify: Some(true), ..options() };
+    let wrong = format!(r#"{{"output":{{"algorithm":"SHA256","checksum":"{}"}}}}"#, "0".repeat(64));
+    let faults = [
+        ("/ops/download", answer(500, "{}"), None),
+        ("/ops/download", answer(403, "{}"), Some(ErrorKind::PermissionDenied)),
+        ("/ops/download", answer(200, "not the three bytes"), Some(ErrorKind::ChecksumMismatch)),
+        ("/ops/checksum", answer(200, &wrong), Some(ErrorKind::ChecksumMismatch)),
+        ("/ops/checksum", answer(500, "{}"), None),
+    ];
+    for (path, fault, expected) in faults {
+        rig.simulator.plant(Fault::once(path, fault.clone()));
+        let found = kind(rig.session.get(&remote, &local, &verify).await);
+        assert!(expected.is_none_or(|expected| expected == found), "{fault:?}: {found:?}");
+        assert_eq!(fs::read(&local).unwrap(), b"old", "{fault:?}");
+        assert_eq!(names(rig.folder.path()), ["file"], "{fault:?}");
+    }
+    rig.session.get(&remote, &local, &verify).await.unwrap();
+    assert_eq!(fs::read(&local).unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_size_that_is_not_the_files_is_a_checksum_mismatch() {
+    let mut rig = Rig::open().await;
+    let (remote, local) = (rig.place("file", b"abc"), rig.local("file"));
+    for size in [0, 2, 4] {
+        let told = TransferOptions { size: Some(size), ..options() };
+        assert_eq!(kind(rig.session.get(&remote, &local, &told).await), ErrorKind::ChecksumMismatch, "{size}");
+        assert_eq!(names(rig.folder.path()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_get_replaces_a_file_in_one_step() {
+    let mut rig = Rig::open().await;
+    let (remote, local) = (rig.place("file", b"new"), rig.local_file("file", b"old", 0o644));
+    let before = fs::metadata(&local).unwrap().ino();
+    let open = fs::File::open(&local).unwrap();
+    rig.session.get(&remote, &local, &options()).await.unwrap();
+    // Whoever had it open still reads the old one.
+    assert_eq!(std::io::read_to_string(open).unwrap(), "old");
+    assert_ne!(fs::metadata(&local).unwrap().ino(), before);
+}
+
+#[tokio::test]
+async fn the_host_is_told_how_a_transfer_goes() {
+    let mut rig = Rig::open().await;
+    let (local, remote) = (rig.local_file("file", &noise(5000), 0o644), rig.remote("file"));
+    let (tell, told) = std::sync::mpsc::channel();
+    rig.session
+        .on_progress(move |status| {
+            tell.send(status.clone()).unwrap();
+            Answer::Proceed
+        })
+        .unwrap();
+    rig.session.put(&local, &remote, &options()).await.unwrap();
+    let last = told.try_iter().last().expect("a report at the end");
+    assert_eq!((last.operation.as_str(), last.path.as_str()), ("put", remote.as_str()));
+    assert_eq!((last.bytes_done, last.bytes_total, last.files_done, last.files_total), (5000, Some(5000), 1, Some(1)));
+    rig.session.get(&remote, &local, &options()).await.unwrap();
+    let last = told.try_iter().last().expect("a report at the end");
+    assert_eq!((last.operation.as_str(), last.bytes_done, last.files_done), ("get", 5000, 1));
+}
+
+#[tokio::test]
+async fn a_host_that_says_stop_cancels_and_the_old_target_stays() {
+    let mut rig = Rig::open().await;
+    let (local, remote) = (rig.local_file("file", b"local", 0o644), rig.place("file", b"remote"));
+    rig.session.on_progress(|_| Answer::Stop).unwrap();
+    assert_eq!(kind(rig.session.put(&local, &remote, &options()).await), ErrorKind::Cancelled);
+    assert_eq!(kind(rig.session.get(&remote, &local, &options()).await), ErrorKind::Cancelled);
+    assert_eq!((fs::read(&local).unwrap(), fs::read(&remote).unwrap()), (b"local".to_vec(), b"remote".to_vec()));
+    assert_eq!(names(rig.folder.path()), ["file"]);
+}
+
+// ---- stat, list
+
+#[tokio::test]
+async fn stat_tells_what_stat_tells() {
+    let mut rig = Rig::open().await;
+    let path = rig.place("file", b"12345");
+    let (told, real) = (rig.session.stat(&path).await.unwrap(), fs::metadata(&path).unwrap());
+    assert_eq!(told.kind, FileKind::Regular);
+    assert_eq!((told.mode, told.size, told.inode, told.device), (real.mode(), 5, real.ino(), real.dev()));
+    assert_eq!((told.links, told.uid, told.gid), (real.nlink(), real.uid(), real.gid()));
+    assert_eq!((told.accessed, told.modified, told.changed), (real.atime(), real.mtime(), real.ctime()));
+}
+
+#[tokio::test]
+async fn stat_follows_a_symlink_and_lstat_does_not() {
+    let mut rig = Rig::open().await;
+    rig.place_directory("d");
+    let (link, dangling) = (rig.place_link("d", "link"), rig.place_link("nowhere", "dangling"));
+    assert_eq!(rig.session.stat(&link).await.unwrap().kind, FileKind::Directory);
+    assert_eq!(rig.session.lstat(&link).await.unwrap().kind, FileKind::Symlink);
+    assert_eq!(rig.session.lstat(&dangling).await.unwrap().kind, FileKind::Symlink);
+    assert_eq!(kind(rig.session.stat(&dangling).await), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn exists_is_false_for_what_is_missing_and_for_nothing_else() {
+    let mut rig = Rig::open().await;
+    let (file, directory) = (rig.place("f", b""), rig.place_directory("d"));
+    let (link, dangling) = (rig.place_link("f", "link"), rig.place_link("nowhere", "dangling"));
+    for there in [&file, &directory, &link] {
+        assert!(rig.session.exists(there).await.unwrap(), "{there}");
+    }
+    for missing in [rig.remote("no"), rig.remote("no/no"), dangling, format!("{file}/below")] {
+        assert!(!rig.session.exists(&missing).await.unwrap(), "{missing}");
+    }
+    let hidden = rig.place("d/secret", b"");
+    rig.forbid(&directory);
+    assert_eq!(kind(rig.session.exists(&hidden).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(rig.session.exists("/etc/passwd").await), ErrorKind::InvalidArgument);
+    rig.simulator.plant(Fault::once("/ops/stat", answer(500, "{}")));
+    assert_eq!(kind(rig.session.exists(&file).await), ErrorKind::Other);
+}
+
+#[tokio::test]
+async fn exists_is_an_error_where_the_system_itself_is_gone() {
+    let mut rig = Rig::open().await;
+    let path = rig.place("f", b"");
+    rig.simulator.adjust(|knobs| knobs.systems.truncate(0));
+    let error = failure(rig.session.exists(&path).await);
+    assert_eq!(error.server_message.as_deref(), Some("System not found"));
+}
+
+#[tokio::test]
+async fn a_listing_has_all_attributes() {
+    let mut rig = Rig::open().await;
+    let directory = rig.place_directory("d");
+    let file = rig.place("d/file", b"12345");
+    rig.session.chmod(&file, 0o4750).await.unwrap();
+    rig.place_directory("d/sub");
+    rig.place_link("../some where", "d/link");
+    let mut entries = rig.session.list(&directory, &LIST).await.unwrap();
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    let [file, link, sub] = entries.try_into().expect("three entries");
+    assert_eq!((file.path.as_str(), file.kind, file.size, file.permissions), ("file", FileKind::Regular, 5, 0o4750));
+    assert_eq!((link.path.as_str(), link.kind, link.size), ("link", FileKind::Symlink, 13));
+    assert_eq!(link.link_target.as_deref(), Some("../some where"));
+    assert_eq!((sub.path.as_str(), sub.kind, sub.permissions), ("sub", FileKind::Directory, 0o755));
+    assert_eq!((file.raw_path, file.link_target), (None, None));
+    assert!(file.modified.len() == 19 && file.modified.contains('T'), "{}", file.modified);
+    assert!(!file.owner.is_empty() && !file.group.is_empty());
+}
+
+#[tokio::test]
+async fn hidden_entries_are_listed_on_request() {
+    let mut rig = Rig::open().await;
+    let directory = rig.place_directory("d");
+    for name in ["a.txt", ".b.txt", "c.dat"] {
+        rig.place(&format!("d/{name}"), b"");
+    }
+    assert_eq!(listed(&mut rig, &directory, &LIST).await, ["a.txt", "c.dat"]);
+    let hidden = ListOptions { hidden: true, ..LIST };
+    assert_eq!(listed(&mut rig, &directory, &hidden).await, [".b.txt", "a.txt", "c.dat"]);
+    for (pattern, hidden, expected) in [
+        ("*.txt", false, vec!["a.txt"]),
+        ("*.txt", true, vec![".b.txt", "a.txt"]),
+        (".*", false, vec![".b.txt"]),
+        ("[!a].*", false, vec!["c.dat"]),
+        ("?.???", false, vec!["a.txt", "c.dat"]),
+        ("nothing", false, vec![]),
+    ] {
+        let options = ListOptions { recursive: false, hidden, pattern: Some(pattern.into()) };
+        assert_eq!(listed(&mut rig, &directory, &options).await, expected, "{pattern} {hidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_recursive_listing_has_everything_below_but_follows_no_link() {
+    let mut rig = Rig::open().await;
+    let directory = rig.place_directory("d");
+    rig.place_directory("d/sub");
+    rig.place("d/sub/deep.txt", b"1");
+    rig.place("d/top.txt", b"1");
+    rig.place_link("sub", "d/link");
+    let all = ListOptions { recursive: true, ..LIST };
+    assert_eq!(listed(&mut rig, &directory, &all).await, ["link", "sub", "sub/deep.txt", "top.txt"]);
+    let some = ListOptions { recursive: true, pattern: Some("*.txt".into()), ..LIST };
+    assert_eq!(listed(&mut rig, &directory, &some).await, ["sub/deep.txt", "top.txt"]);
+}
+
+#[tokio::test]
+async fn a_directory_is_listed_through_a_symlink_and_a_file_is_not() {
+    let mut rig = Rig::open().await;
+    rig.place_directory("d");
+    let file = rig.place("d/file", b"1");
+    let (to_directory, to_file) = (rig.place_link("d", "link"), rig.place_link("d/file", "link-to-file"));
+    assert_eq!(listed(&mut rig, &to_directory, &LIST).await, ["file"]);
+    assert_eq!(kind(rig.session.list(&file, &LIST).await), ErrorKind::NotADirectory);
+    assert_eq!(kind(rig.session.list(&to_file, &LIST).await), ErrorKind::NotADirectory);
+    let missing = rig.remote("no");
+    assert_eq!(kind(rig.session.list(&missing, &LIST).await), ErrorKind::NotFound);
+    let empty = rig.place_directory("empty");
+    assert_eq!(listed(&mut rig, &empty, &LIST).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn one_unreadable_directory_fails_a_recursive_listing() {
+    let mut rig = Rig::open().await;
+    let directory = rig.place_directory("d");
+    let closed = rig.place_directory("d/closed");
+    rig.forbid(&closed);
+    assert_eq!(listed(&mut rig, &directory, &LIST).await, ["closed"]);
+    let all = ListOptions { recursive: true, ..LIST };
+    assert_eq!(kind(rig.session.list(&directory, &all).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(rig.session.list(&closed, &LIST).await), ErrorKind::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_utf8_is_told_as_bytes() {
+    let mut rig = Rig::open().await;
+    let directory = rig.place_directory("d");
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.txt");
+    fs::write(Path::new(&directory).join(name), b"1").unwrap();
+    let entry = rig.session.list(&directory, &LIST).await.unwrap().remove(0);
+    assert_eq!((entry.path.as_str(), entry.raw_path.as_deref()), ("caf\u{fffd}.txt", Some(b"caf\xe9.txt".as_slice())));
+}
+
+#[tokio::test]
+async fn glob_finds_the_paths_that_match() {
+    let mut rig = Rig::open().await;
+    let directory = rig.place_directory("d");
+    for name in ["a", "b"] {
+        rig.place_directory(&format!("d/{name}"));
+        rig.place(&format!("d/{name}/x.txt"), b"");
+        rig.place(&format!("d/{name}/.y.txt"), b"");
+    }
+    let found = rig.session.glob(&format!("{directory}/*/*.txt")).await.unwrap();
+    assert_eq!(found, [format!("{directory}/a/x.txt"), format!("{directory}/b/x.txt")]);
+    let found = rig.session.glob(&format!("{directory}/**/.y.*")).await.unwrap();
+    assert_eq!(found, [format!("{directory}/a/.y.txt"), format!("{directory}/b/.y.txt")]);
+    assert_eq!(rig.session.glob(&format!("{directory}/*.none")).await.unwrap(), [""; 0]);
+}
+
+// ---- changes
+
+#[tokio::test]
+async fn the_two_flags_of_mkdir_are_separate() {
+    for (parents, exist_ok) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut rig = Rig::open().await;
+        let (directory, file) = (rig.place_directory("d"), rig.place("f", b"1"));
+        let (new, deep) = (rig.remote("new"), rig.remote("a/b/c"));
+        let flags = format!("parents {parents}, exist-ok {exist_ok}");
+        rig.session.mkdir(&new, parents, exist_ok).await.unwrap();
+        assert!(Path::new(&new).is_dir(), "{flags}");
+
+        let made = rig.session.mkdir(&deep, parents, exist_ok).await;
+        assert_eq!(Path::new(&deep).is_dir(), parents, "{flags}");
+        if !parents {
+            assert_eq!(kind(made), ErrorKind::NotFound, "{flags}");
+        }
+
+        let made = rig.session.mkdir(&directory, parents, exist_ok).await;
+        if exist_ok {
+            made.unwrap();
+        } else {
+            assert_eq!(kind(made), ErrorKind::AlreadyExists, "{flags}");
+        }
+
+        assert_eq!(kind(rig.session.mkdir(&file, parents, exist_ok).await), ErrorKind::AlreadyExists, "{flags}");
+        assert_eq!(fs::read(&file).unwrap(), b"1");
+        let below_file = format!("{file}/d");
+        assert_eq!(kind(rig.session.mkdir(&below_file, parents, exist_ok).await), ErrorKind::NotADirectory, "{flags}");
+    }
+}
+
+#[tokio::test]
+async fn remove_takes_files_links_and_empty_directories_only() {
+    let mut rig = Rig::open().await;
+    let (file, directory) = (rig.place("f", b"1"), rig.place_directory("d"));
+    let inside = rig.place("d/inside", b"1");
+    let (link, dangling) = (rig.place_link("d", "link"), rig.place_link("nowhere", "dangling"));
+    rig.session.remove(&link, None).await.unwrap();
+    rig.session.remove(&dangling, None).await.unwrap();
+    assert!(Path::new(&inside).exists(), "what a link points to stays");
+    for known in [None, Some(FileKind::Directory)] {
+        assert_eq!(kind(rig.session.remove(&directory, known).await), ErrorKind::NotEmpty);
+    }
+    rig.session.remove(&inside, None).await.unwrap();
+    rig.session.remove(&directory, None).await.unwrap();
+    rig.session.remove(&file, Some(FileKind::Regular)).await.unwrap();
+    for known in [None, Some(FileKind::Regular), Some(FileKind::Directory)] {
+        assert_eq!(kind(rig.session.remove(&file, known).await), ErrorKind::NotFound);
+    }
+    assert_eq!(names(rig.simulator.home()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_directory_with_a_hidden_entry_is_not_empty() {
+    let mut rig = Rig::open().await;
+    let directory = rig.place_directory("d");
+    rig.place("d/.hidden", b"1");
+    assert_eq!(kind(rig.session.remove(&directory, None).await), ErrorKind::NotEmpty);
+}
+
+#[tokio::test]
+async fn remove_tree_takes_everything_but_follows_no_link() {
+    let mut rig = Rig::open().await;
+    let (tree, kept) = (rig.place_directory("tree"), rig.place_directory("kept"));
+    rig.place("kept/file", b"1");
+    rig.place_directory("tree/sub");
+    rig.place("tree/sub/file", b"1");
+    rig.place_link("../kept", "tree/link");
+    rig.session.remove_tree(&tree).await.unwrap();
+    assert_eq!(names(rig.simulator.home()), ["kept"]);
+    let (file, link) = (rig.place("f", b"1"), rig.place_link("kept", "link"));
+    rig.session.remove_tree(&file).await.unwrap();
+    rig.session.remove_tree(&link).await.unwrap();
+    assert_eq!((names(rig.simulator.home()), names(&kept)), (vec!["kept".into()], vec!["file".into()]));
+    assert_eq!(kind(rig.session.remove_tree(&tree).await), ErrorKind::NotFound);
+    assert_eq!(kind(rig.session.remove_tree("/").await), ErrorKind::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_symlink_points_where_it_was_told_to() {
+    let mut rig = Rig::open().await;
+    let (file, link) = (rig.place("f", b"1"), rig.remote("link"));
+    rig.session.symlink(&file, &link).await.unwrap();
+    assert_eq!(fs::read_link(&link).unwrap().to_str(), Some(file.as_str()));
+    assert_eq!(rig.session.read_link(&link).await.unwrap(), file);
+    let (nowhere, dangling) = (rig.remote("no where"), rig.remote("dangling"));
+    rig.session.symlink(&nowhere, &dangling).await.unwrap();
+    assert_eq!(rig.session.read_link(&dangling).await.unwrap(), nowhere);
+    assert_eq!(kind(rig.session.symlink(&file, &link).await), ErrorKind::AlreadyExists);
+    assert_eq!(kind(rig.session.symlink(&file, &file).await), ErrorKind::AlreadyExists);
+    let missing = rig.remote("no/link");
+    assert_eq!(kind(rig.session.symlink(&file, &missing).await), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_symlinks_target_may_be_relative() {
+    let mut rig = Rig::open().await;
+    rig.place("f", b"1");
+    let link = rig.remote("link");
+    rig.session.symlink("f", &link).await.unwrap();
+    assert_eq!(rig.session.read(&link, 0, None).await.unwrap(), b"1");
+}
+
+/// `ln` alone would put it into the directory.
+#[tokio::test]
+async fn a_symlink_is_not_made_inside_a_directory_of_its_name() {
+    let mut rig = Rig::open().await;
+    let (file, directory) = (rig.place("f", b"1"), rig.place_directory("d"));
+    assert_eq!(kind(rig.session.symlink(&file, &directory).await), ErrorKind::AlreadyExists);
+    assert_eq!(names(&directory), [""; 0]);
+}
+
+#[tokio::test]
+async fn read_link_of_something_else_is_an_invalid_argument() {
+    let mut rig = Rig::open().await;
+    let (file, directory) = (rig.place("f", b"1"), rig.place_directory("d"));
+    rig.place_link("f", "d/link");
+    assert_eq!(kind(rig.session.read_link(&file).await), ErrorKind::InvalidArgument);
+    assert_eq!(kind(rig.session.read_link(&directory).await), ErrorKind::InvalidArgument);
+    let missing = rig.remote("no");
+    assert_eq!(kind(rig.session.read_link(&missing).await), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn chmod_sets_all_bits_and_follows_a_symlink() {
+    let mut rig = Rig::open().await;
+    let (file, link) = (rig.place("f", b"1"), rig.place_link("f", "link"));
+    for bits in [0o640, 0o755, 0o0, 0o1777, 0o7] {
+        rig.session.chmod(&link, bits).await.unwrap();
+        assert_eq!(mode(&file), bits);
+    }
+    let (result, requests) = rig.count(async |s| s.chmod(&file, 0o10000).await).await;
+    assert_eq!((kind(result), requests.len()), (ErrorKind::InvalidArgument, 0));
+    let missing = rig.remote("no");
+    assert_eq!(kind(rig.session.chmod(&missing, 0o644).await), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn chown_to_another_user_is_denied_and_to_nobody_is_nothing() {
+    let mut rig = Rig::open().await;
+    let file = rig.place("f", b"1");
+    assert_eq!(kind(rig.session.chown(&file, Some(0), None).await), ErrorKind::PermissionDenied);
+    let (result, requests) = rig.count(async |s| s.chown(&file, None, None).await).await;
+    result.unwrap();
+    assert_eq!(requests, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_the_user_may_not_do_is_permission_denied() {
+    let mut rig = Rig::open().await;
+    let (file, directory) = (rig.place("f", b"1"), rig.place_directory("d"));
+    let inside = rig.place("d/f", b"1");
+    rig.forbid(&file);
+    rig.forbid(&directory);
+    let local = rig.local_file("f", b"1", 0o644);
+    let s = &mut rig.session;
+    assert_eq!(kind(s.read(&file, 0, None).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.checksum(&file).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.stat(&inside).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.lstat(&inside).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.list(&directory, &LIST).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.mkdir(&format!("{directory}/d"), false, false).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.write(&inside, b"1", None).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.put(&local, &inside, &options()).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.remove(&inside, Some(FileKind::Regular)).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.remove_tree(&directory).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.symlink(&file, &format!("{directory}/link")).await), ErrorKind::PermissionDenied);
+    assert_eq!(kind(s.chmod(&inside, 0o644).await), ErrorKind::PermissionDenied);
+    let target = rig.local("target");
+    fs::write(&target, b"old").unwrap();
+    assert_eq!(kind(rig.session.get(&file, &target, &options()).await), ErrorKind::PermissionDenied);
+    assert_eq!(fs::read(&target).unwrap(), b"old");
+    // So that whoever runs the tests can clean up.
+    fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test]
+async fn a_path_outside_the_file_systems_is_an_invalid_argument() {
+    let mut rig = Rig::open().await;
+    let through = format!("{}/../../../../etc/passwd", rig.simulator.home());
+    for path in ["/etc/passwd", "/", through.as_str()] {
+        let error = failure(rig.session.stat(path).await);
+        assert_eq!((error.kind, error.subject.as_deref()), (ErrorKind::InvalidArgument, Some(path)));
+        assert_eq!(kind(rig.session.write("/etc/x", b"1", None).await), ErrorKind::InvalidArgument);
+    }
+}
+
+#[tokio::test]
+async fn a_relative_path_is_an_invalid_argument() {
+    let mut rig = Rig::open().await;
+    for path in ["a", "./a", "~/a", ""] {
+        assert_eq!(kind(rig.session.stat(path).await), ErrorKind::InvalidArgument, "{path:?}");
+        assert_eq!(kind(rig.session.mkdir(path, true, true).await), ErrorKind::InvalidArgument, "{path:?}");
+        assert_eq!(kind(rig.session.write(path, b"", None).await), ErrorKind::InvalidArgument, "{path:?}");
+    }
+}
+
+#[tokio::test]
+async fn dots_and_slashes_in_a_path_change_nothing() {
+    let mut rig = Rig::open().await;
+    let file = rig.place("f", b"1");
+    let odd = format!("/{}//.//d/../f", rig.simulator.home());
+    rig.place_directory("d");
+    assert_eq!(rig.session.stat(&odd).await.unwrap().inode, rig.session.stat(&file).await.unwrap().inode);
+}
+
+#[tokio::test]
+async fn whoami_tells_the_user_of_the_cluster() {
+    let mut rig = Rig::open().await;
+    let who = rig.session.whoami().await.unwrap();
+    assert_eq!((who.name.as_str(), who.group.as_deref()), ("fireuser", Some("users")));
+    assert_eq!(who.uid, Some(rig.simulator.uid()));
+    assert!(who.groups.contains(&"users".to_owned()), "{who:?}");
+}
+
+#[tokio::test]
+async fn an_error_names_its_subject_and_carries_what_the_server_said() {
+    let mut rig = Rig::open().await;
+    let missing = rig.remote("no such");
+    let error = failure(rig.session.stat(&missing).await);
+    assert_eq!((error.kind, error.http_status), (ErrorKind::NotFound, Some(404)));
+    assert_eq!(error.subject.as_deref(), Some(missing.as_str()));
+    assert!(
+        error.server_message.as_deref().is_some_and(|text| text.ends_with("No such file or directory")),
+        "{error:?}"
+    );
+    assert!(error.request_id.as_deref().is_some_and(|id| !id.is_empty()), "{error:?}");
+    assert_eq!(error.retry_after_ms, None);
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_unsupported_and_names_itself() {
+    let mut rig = Rig::open().await;
+    let (path, options) = (rig.place("f", b"1"), rig.options());
+    let peer = rig.session.open_peer(&options, None).await.unwrap();
+    let error = failure(rig.session.copy_to(&path, &peer, &path, &self::options()).await);
+    assert_eq!((error.kind, error.subject.as_deref()), (ErrorKind::Unsupported, Some("copy-to")));
+    let large = rig.local_file("large", &noise(UPLOAD_LIMIT + 1), 0o644);
+    let remote = rig.remote("large");
+    assert_eq!(kind(rig.session.put(&large, &remote, &self::options()).await), ErrorKind::Unsupported);
+    assert!(!Path::new(&remote).exists());
+    let large = rig.place("large", &noise(DOWNLOAD_LIMIT + 1));
+    let local = rig.local("got");
+    assert_eq!(kind(rig.session.get(&large, &local, &self::options()).await), ErrorKind::Unsupported);
+    assert!(!local.exists());
+}

@@ -1,0 +1,29 @@
+//! The built component, driven from the host, against a server on a socket. Nothing here calls `src/`.
+//!
+//! | module        | proves                                                                             |
+//! |---------------|------------------------------------------------------------------------------------|
+//! | `budget`      | how many requests an operation costs, exactly                                      |
+//! | `files`       | what the transport does, and every error that it promises                          |
+//! | `names`       | names that shells, forms and listings trip over                                    |
+//! | `jobs`        | from a job template to a job's end                                                 |
+//! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
+//! | `contract`    | the component's imports, exports, size and options                                 |
+//! | `host`        | origins, folders, limits, faults of plugins, secrets                               |
+//! | `cli`         | the command line, and every case of bad input                                      |
+//! | `pyfirecrest` | the simulator, by the public package                                               |
+//!
+//! `programs`, `puppet` and `raw` are what these need besides the harness: the built programs, plugins that misbehave, and a server
+//! that says anything.
+
+mod budget;
+mod cli;
+mod contract;
+mod files;
+mod host;
+mod jobs;
+mod names;
+mod programs;
+mod puppet;
+mod pyfirecrest;
+mod raw;
+mod wire;
