@@ -1,0 +1,224 @@
+//! What a test can turn while the simulator runs.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A service whose health the server watches.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Slurm.
+    Scheduler,
+    /// The login node.
+    Ssh,
+    /// A file system, by its path (one of [`crate::Simulator::file_systems`]).
+    FileSystem(String),
+    /// The object store.
+    S3,
+}
+
+/// How a job's answers lag behind the job, counted from its start.
+///
+/// Until `registered` the accounting database does not know the job: it is RUNNING in the queue's form, and a job that has
+/// ended by then is not found (404). Until `complete` the database knows only a stub of it: name "allocation", no
+/// partition, no working directory, no limit, group root, and PENDING although it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobLag {
+    /// When the accounting database first knows the job.
+    pub registered: Duration,
+    /// When the accounting database knows all of it.
+    pub complete: Duration,
+    /// For how long a cancelled job is COMPLETING.
+    pub completing: Duration,
+}
+
+impl JobLag {
+    /// No lag: every answer is complete at once.
+    pub const NONE: Self = Self { registered: Duration::ZERO, complete: Duration::ZERO, completing: Duration::ZERO };
+
+    /// A mild lag with all that was recorded.
+    pub const RECORDED: Self = Self {
+        registered: Duration::from_millis(300),
+        complete: Duration::from_millis(1500),
+        completing: Duration::from_millis(700),
+    };
+}
+
+/// How a gateway says when to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// `Retry-After: 7`
+    Seconds,
+    /// `Retry-After: Tue, 24 Nov 2026 06:51:36 GMT`
+    HttpDate,
+    /// `RateLimit-Reset: 7`
+    RateLimitReset,
+}
+
+/// A gateway's quota: so many API requests (the token endpoint's do not count) in a window, 429 beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests allowed in a window.
+    pub requests: u32,
+    /// The window's length.
+    pub window: Duration,
+    /// How the 429 says when the window ends.
+    pub form: RetryAfter,
+}
+
+/// What a planted fault does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Answers with this status and body, and does nothing.
+    Answer {
+        /// The status.
+        status: u16,
+        /// The body, as text.
+        body: String,
+        /// Further headers.
+        headers: Vec<(String, String)>,
+    },
+    /// Ends the connection before anything is done.
+    DropBefore,
+    /// Does what was asked, then ends the connection without an answer.
+    DropAfter,
+    /// Waits this long, then goes on as ever.
+    Delay(Duration),
+}
+
+/// A fault planted for the next requests that match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The method, such as `POST`; `None` matches any.
+    pub method: Option<String>,
+    /// What the path must end with, in lower case, such as `/ops/upload`.
+    pub path_ends: String,
+    /// How many requests it strikes.
+    pub times: u32,
+    /// How many matching requests it lets pass first.
+    pub skip: u32,
+    /// What it does.
+    pub kind: FaultKind,
+}
+
+impl Fault {
+    /// A fault for the next request whose path ends so.
+    pub fn once(path_ends: impl Into<String>, kind: FaultKind) -> Self {
+        Self { method: None, path_ends: path_ends.into(), times: 1, skip: 0, kind }
+    }
+}
+
+/// How the answers to transfer/upload and transfer/download spell what the client needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferKeys {
+    /// As today: `transferDirectives.partsUploadUrls`.
+    Camel,
+    /// As servers of some versions did: `transferDirectives.parts_upload_urls`.
+    Snake,
+    /// As the first ones did: `partsUploadUrls`, without `transferDirectives`.
+    TopLevel,
+}
+
+/// One system (cluster) that the server offers. All systems share the files, the user and the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct System {
+    /// Its name, lower case.
+    pub name: String,
+    /// The limit of direct uploads, and of a command's output.
+    pub max_ops_file_size: u64,
+    /// Whether transfer jobs need an account.
+    pub account_required: bool,
+    /// The largest part of an S3 upload.
+    pub max_part_size: u64,
+}
+
+impl System {
+    /// A system with the recorded limits: 5 MiB direct, parts of 1 GiB, no account needed.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into().to_lowercase(),
+            max_ops_file_size: 5 * 1024 * 1024,
+            account_required: false,
+            max_part_size: 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// Everything that can be changed while the simulator runs; see [`crate::Simulator::adjust`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Knobs {
+    /// Waited before each request is looked at.
+    pub latency: Duration,
+    /// The version in `f7t-appversion`.
+    pub version: String,
+    /// Services reported, and treated, as unhealthy.
+    pub unhealthy: BTreeSet<Service>,
+    /// Lifetime of tokens given out from now on.
+    pub token_lifetime: Duration,
+    /// The limit for one command on the login node (5 s on the real server).
+    pub command_time_limit: Duration,
+    /// How long a job waits at least before it starts.
+    pub queue_wait: Duration,
+    /// Number of nodes: so many one-node jobs run at once.
+    pub nodes: u32,
+    /// How job answers lag.
+    pub job_lag: JobLag,
+    /// Added to every squeue/sacct question (about 90 ms on the real server).
+    pub job_query_cost: Duration,
+    /// How long one minute of a job's time limit lasts (a minute).
+    pub minute: Duration,
+    /// Between a job's SIGTERM and its SIGKILL.
+    pub kill_wait: Duration,
+    /// A gateway's quota.
+    pub quota: Option<Quota>,
+    /// The Slurm accounts of the user; the first is the default.
+    pub accounts: Vec<String>,
+    /// The partitions; the first is the default.
+    pub partitions: Vec<String>,
+    /// Slurm's version, as told by /status/systems.
+    pub slurm_version: String,
+    /// The systems; the first is the default.
+    pub systems: Vec<System>,
+    /// How transfer answers are spelled.
+    pub transfer_keys: TransferKeys,
+    /// How long an upload's job sleeps between two looks for the object (a minute).
+    pub transfer_sleep: Duration,
+    /// How long presigned URLs are valid (a week).
+    pub s3_url_lifetime: Duration,
+    /// The least size of a part that is not the last one (5 MiB).
+    pub s3_min_part_size: u64,
+    /// Waited before each request to the object store is looked at.
+    pub s3_latency: Duration,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        let mut account = System::new("cluster-account");
+        account.max_ops_file_size = 1024 * 1024;
+        account.account_required = true;
+        account.max_part_size = 8 * 1024 * 1024;
+        Self {
+            latency: Duration::ZERO,
+            version: "2.5.7".into(),
+            unhealthy: BTreeSet::new(),
+            token_lifetime: Duration::from_secs(300),
+            command_time_limit: Duration::from_secs(5),
+            queue_wait: Duration::from_millis(100),
+            nodes: 2,
+            job_lag: JobLag::RECORDED,
+            job_query_cost: Duration::ZERO,
+            minute: Duration::from_secs(60),
+            kill_wait: Duration::from_secs(2),
+            quota: None,
+            accounts: vec!["staff".into(), "users".into(), "myproject".into()],
+            partitions: vec!["part01".into(), "part02".into(), "xfer".into()],
+            slurm_version: "22.05.8".into(),
+            systems: vec![System::new("cluster"), account],
+            transfer_keys: TransferKeys::Camel,
+            transfer_sleep: Duration::from_secs(60),
+            s3_url_lifetime: Duration::from_secs(7 * 24 * 3600),
+            s3_min_part_size: 5 * 1024 * 1024,
+            s3_latency: Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What all handlers share.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::auth::Auth;
+use crate::commands::{Limits, User};
+use crate::errors::ApiError;
+use crate::jobs::scheduler::Scheduler;
+use crate::knobs::{Fault, FaultKind, Knobs, Quota, RetryAfter, Service, System};
+use crate::paths::{FileSystems, normalise};
+use crate::record::Recorder;
+use crate::request::Request;
+use crate::s3::ObjectStore;
+
+pub(crate) struct State {
+    pub(crate) url: String,
+    pub(crate) root: PathBuf,
+    pub(crate) user: User,
+    pub(crate) file_systems: FileSystems,
+    pub(crate) auth: Auth,
+    pub(crate) recorder: Recorder,
+    pub(crate) objects: Arc<ObjectStore>,
+    pub(crate) scheduler: Arc<Scheduler>,
+    pub(crate) knobs: Arc<RwLock<Knobs>>,
+    pub(crate) faults: Mutex<Vec<Fault>>,
+    pub(crate) quota_used: Mutex<VecDeque<Instant>>,
+    pub(crate) started: SystemTime,
+}
+
+/// A request's surroundings, once it is known who asks and of which system.
+#[derive(Clone)]
+pub(crate) struct Ctx {
+    pub(crate) state: Arc<State>,
+    pub(crate) system: System,
+    pub(crate) limits: Limits,
+}
+
+impl State {
+    pub(crate) fn knobs(&self) -> Knobs {
+        crate::read(&self.knobs).clone()
+    }
+
+    pub(crate) fn issuer(&self) -> String {
+        format!("{}{}", self.url, crate::auth::REALM)
+    }
+
+    /// The fault, if any, that strikes this request.
+    pub(crate) fn fault(&self, method: &str, path: &str) -> Option<FaultKind> {
+        let mut faults = crate::lock(&self.faults);
+        let mut struck = None;
+        for fault in faults.iter_mut() {
+            let fits = fault.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+                && path.ends_with(&fault.path_ends);
+            if !fits {
+                continue;
+            }
+            if fault.skip > 0 {
+                fault.skip -= 1;
+                continue;
+            }
+            fault.times = fault.times.saturating_sub(1);
+            struck = Some(fault.kind.clone());
+            break;
+        }
+        faults.retain(|fault| fault.times > 0);
+        struck
+    }
+
+    /// The gateway's refusal, if the quota is used up: the header's name and value.
+    pub(crate) fn over_quota(&self, quota: Option<Quota>) -> Option<(&'static str, String)> {
+        let quota = quota?;
+        let mut used = crate::lock(&self.quota_used);
+        let now = Instant::now();
+        while used.front().is_some_and(|first| now.duration_since(*first) >= quota.window) {
+            used.pop_front();
+        }
+        if (used.len() as u64) < u64::from(quota.requests) {
+            used.push_back(now);
+            return None;
+        }
+        let left = used.front().map_or(quota.window, |first| quota.window.saturating_sub(now.duration_since(*first)));
+        let seconds = (left + Duration::from_millis(999)).as_secs();
+        Some(match quota.form {
+            RetryAfter::Seconds => ("retry-after", seconds.to_string()),
+            RetryAfter::RateLimitReset => ("ratelimit-reset", seconds.to_string()),
+            RetryAfter::HttpDate => {
+                ("retry-after", crate::status::http_date(SystemTime::now() + Duration::from_secs(seconds)))
+            }
+        })
+    }
+
+    /// The system of that name.
+    pub(crate) fn system(self: &Arc<Self>, name: &str) -> Result<Ctx, ApiError> {
+        let knobs = crate::read(&self.knobs);
+        let system = knobs
+            .systems
+            .iter()
+            .find(|system| system.name == name)
+            .ok_or_else(|| ApiError::new(404, "System not found"))?;
+        Ok(Ctx {
+            state: self.clone(),
+            limits: Limits { time: knobs.command_time_limit, output: system.max_ops_file_size },
+            system: system.clone(),
+        })
+    }
+
+    pub(crate) fn healthy(&self, service: &Service) -> bool {
+        !crate::read(&self.knobs).unhealthy.contains(service)
+    }
+}
+
+impl Ctx {
+    /// Refuses while the login node is down, or the user has no key for it.
+    pub(crate) fn need_ssh(&self) -> Result<(), ApiError> {
+        if self.state.healthy(&Service::Ssh) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            503,
+            format!("The ssh service for the requested system ({}) is unhealthy.", self.system.name),
+        ))
+    }
+
+    /// Refuses users other than the one whose key the server has.
+    pub(crate) fn need_key(&self, user: &str) -> Result<(), ApiError> {
+        if user == self.state.user.name {
+            return Ok(());
+        }
+        Err(ApiError::new(500, format!("('No SSH credentials found for user:{user}',)")))
+    }
+
+    pub(crate) fn need_scheduler(&self) -> Result<(), ApiError> {
+        if self.state.healthy(&Service::Scheduler) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            503,
+            format!("The scheduler service for the requested system ({}) is unhealthy.", self.system.name),
+        ))
+    }
+
+    /// The checks of every file operation: a path, absolute, in a healthy file system.
+    pub(crate) fn need_file_system(&self, request: &Request, has_body: bool) -> Result<(), ApiError> {
+        let undecoded = || {
+            let error =
+                ApiError::new(400, "Unable to decode request and retreive the required path or source_path parameter.");
+            // Without a body the server waits for one in a way that breaks its connection.
+            if has_body { error } else { error.dropping() }
+        };
+        let path = match request.param("path") {
+            Some(path) => path.to_owned(),
+            None => {
+                let json = request.json().ok_or_else(undecoded)?;
+                let field = ["sourcePath", "source_path", "path"]
+                    .iter()
+                    .find_map(|name| json.get(name))
+                    .ok_or_else(undecoded)?;
+                if field.is_null() {
+                    return Err(ApiError::new(400, "All filesystem requests require a path or source_path parameter."));
+                }
+                field.as_str().ok_or_else(undecoded)?.to_owned()
+            }
+        };
+        if !path.starts_with('/') {
+            return Err(ApiError::new(400, format!("The provided path ({path}) is not an absolute path.")));
+        }
+        let normalised = normalise(&path);
+        let Some(file_system) = self.state.file_systems.of(&normalised) else {
+            return Err(ApiError::new(
+                400,
+                format!(
+                    "The provided path ({normalised}) does not match any of the defined filesystem paths for the requested system ({}).",
+                    self.system.name
+                ),
+            ));
+        };
+        if !self.state.healthy(&Service::FileSystem(file_system.to_owned())) {
+            return Err(ApiError::new(
+                503,
+                format!("The requested filesystem ({file_system} on {}) is unhealthy.", self.system.name),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses a path that leads out of the file systems, or one with a single quote.
+    pub(crate) fn confine(&self, tool: &str, path: &str, follow_last: bool) -> Result<(), ApiError> {
+        crate::paths::refuse_quotes(&[path])?;
+        self.state.file_systems.confine(tool, path, &self.state.user.home, follow_last)
+    }
+
+    /// A command of the user on the login node.
+    pub(crate) fn command<I, A>(&self, program: &str, arguments: I) -> tokio::process::Command
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<std::ffi::OsStr>,
+    {
+        crate::commands::command(&self.state.user, program, arguments)
+    }
+
+    /// Runs a command of the user on the login node.
+    pub(crate) async fn run<I, A>(&self, program: &str, arguments: I) -> Result<crate::commands::Output, ApiError>
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<std::ffi::OsStr>,
+    {
+        crate::commands::run(self.command(program, arguments), None, self.limits, false).await
+    }
+}
