@@ -9,7 +9,6 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::http::retry::{Effect, Outcome, Policy, Verdict};
 use crate::http::{self, Body, Limits, Method, Part, Platform, Request, Response, SendError, Url};
-use crate::local::LocalFile;
 
 /// Answers about an upload are a few hundred bytes.
 const LONGEST_ANSWER: usize = 1024 * 1024;
@@ -76,16 +75,8 @@ impl ObjectStore {
         }
     }
 
-    /// Sends one part of a file; its entity tag.
-    pub async fn put_part(
-        &self,
-        url: &Url,
-        file: &Rc<dyn LocalFile>,
-        offset: u64,
-        length: u64,
-        subject: &str,
-    ) -> Result<String> {
-        let part = Part::File { file: Rc::clone(file), offset, length };
+    /// Sends one part; its entity tag.
+    pub async fn put_part(&self, url: &Url, part: Part, subject: &str) -> Result<String> {
         let request = self.request(Method::Put, url, Body::Parts(Rc::new([part])));
         let mut response = self.send(&request, subject).await?;
         if response.status == 200

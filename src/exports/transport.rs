@@ -8,7 +8,6 @@ use super::bindings::aiida::hpc::types::{Error, FileKind};
 use super::bindings::exports::aiida::hpc::configuration::{Identity, OptionValues};
 use super::bindings::exports::aiida::hpc::transport as wit;
 use super::{Plugin, local, platform, progress, run};
-use crate::error::Error as Failure;
 use crate::firecrest::v2::listing::{self, FileKind as Kind};
 use crate::firecrest::v2::models::{Compression, Stat};
 use crate::local::stream::{HostFile, HostWriter};
@@ -21,10 +20,6 @@ use crate::transport::{Overwrite, Summary, TransferOptions, Verification};
 
 impl wit::Guest for Plugin {
     type Session = Session;
-}
-
-fn unsupported<T>(operation: &str) -> Result<T, Error> {
-    Err(Failure::unsupported(operation).into())
 }
 
 impl wit::GuestSession for Session {
@@ -139,12 +134,12 @@ impl wit::GuestSession for Session {
 
     fn copy_to(
         &self,
-        _path: String,
-        _other: wit::SessionBorrow<'_>,
-        _target: String,
-        _options: wit::TransferOptions,
+        path: String,
+        other: wit::SessionBorrow<'_>,
+        target: String,
+        options: wit::TransferOptions,
     ) -> Result<wit::TransferSummary, Error> {
-        unsupported("copy-to")
+        Ok(run(self.copy_to(&path, other.get::<Session>(), &target, options.into(), &progress()))?.into())
     }
 
     fn exec(&self, command: wit::Command) -> Result<wit::CommandOutput, Error> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 
-use crate::local::{LocalFile, LocalWriter};
+use crate::local::{LocalFile, LocalReader, LocalWriter};
 pub use url::Url;
 
 /// The methods that are used.
@@ -136,6 +136,10 @@ pub trait ResponseBody {
     /// The next piece; none at the end.
     fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, SendError>>;
 
+    /// The rest of the bytes as a stream of the host's.
+    #[cfg(target_family = "wasm")]
+    fn stream(&self) -> &wasip2::io::streams::InputStream;
+
     /// Writes the next piece into a local file without looking at it. Returns its size; 0 at the end.
     fn move_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {
         Box::pin(async move {
@@ -143,6 +147,23 @@ pub trait ResponseBody {
             writer.write(&bytes).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
             Ok(bytes.len() as u64)
         })
+    }
+}
+
+/// A body that is read as a file is.
+pub struct BodyReader(pub Box<dyn ResponseBody>);
+
+impl LocalReader for BodyReader {
+    fn read(&mut self, _max: u64) -> LocalBoxFuture<'_, crate::error::Result<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            let piece = self.0.chunk().await;
+            piece.map_err(|error| crate::error::Error::new(crate::error::Kind::Unavailable, error.to_string()))
+        })
+    }
+
+    #[cfg(target_family = "wasm")]
+    fn stream(&self) -> &wasip2::io::streams::InputStream {
+        self.0.stream()
     }
 }
 

@@ -128,7 +128,7 @@ async fn write_body(body: OutgoingBody, content: &Body) -> Result<(), SendError>
                         Part::Bytes(bytes) => write(&stream, bytes).await.map_err(stream_error)?,
                         Part::File { file, offset, length } => {
                             let reader =
-                                file.read_from(*offset).map_err(|e| SendError::Local(e.info.message.clone()))?;
+                                file.read_from(*offset).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
                             splice(reader.stream(), &stream, *length).await?;
                         }
                     }
@@ -175,6 +175,10 @@ struct WasiBody {
 impl ResponseBody for WasiBody {
     fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, SendError>> {
         Box::pin(async move { read(&self.stream, PIECE).await.map_err(stream_error) })
+    }
+
+    fn stream(&self) -> &InputStream {
+        &self.stream
     }
 
     fn move_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {

@@ -78,7 +78,7 @@ pub trait Local {
     fn set_mode(&self, path: &str, mode: u32);
 }
 
-/// A file open for reading.
+/// A file open for reading; or an object of a store, which stands in for one.
 pub trait LocalFile {
     /// Bytes.
     fn size(&self) -> u64;
@@ -87,7 +87,7 @@ pub trait LocalFile {
     fn mode(&self) -> Option<u32>;
 
     /// Its bytes from `offset` on.
-    fn read_from(&self, offset: u64) -> Result<Box<dyn LocalReader>>;
+    fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>>;
 }
 
 /// Bytes of a file, in order.

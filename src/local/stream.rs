@@ -84,11 +84,13 @@ impl LocalFile for HostFile {
         None
     }
 
-    fn read_from(&self, _offset: u64) -> Result<Box<dyn LocalReader>> {
-        match self.stream.take() {
-            Some(stream) => Ok(Box::new(HostReader(stream))),
-            None => Err(Error::new(Kind::Other, "a stream of the host's cannot be read a second time")),
-        }
+    fn read_from(&self, _offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
+        Box::pin(async move {
+            match self.stream.take() {
+                Some(stream) => Ok(Box::new(HostReader(stream)) as Box<dyn LocalReader>),
+                None => Err(Error::new(Kind::Other, "a stream of the host's cannot be read a second time")),
+            }
+        })
     }
 }
 

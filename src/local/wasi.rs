@@ -224,9 +224,11 @@ impl LocalFile for WasiFile {
         self.mode
     }
 
-    fn read_from(&self, offset: u64) -> Result<Box<dyn LocalReader>> {
-        let stream = self.descriptor.read_via_stream(offset).map_err(|code| local_error(code, &self.name))?;
-        Ok(Box::new(WasiReader { stream, name: self.name.clone() }))
+    fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
+        Box::pin(async move {
+            let stream = self.descriptor.read_via_stream(offset).map_err(|code| local_error(code, &self.name))?;
+            Ok(Box::new(WasiReader { stream, name: self.name.clone() }) as Box<dyn LocalReader>)
+        })
     }
 }
 

@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// Packs the folder's content under the name `.`, so that its own name does not matter.
-    async fn pack(
+    pub(super) async fn pack(
         &self,
         source: &RemotePath,
         archive: &RemotePath,
@@ -361,7 +361,8 @@ impl<'a> Unpacker<'a> {
 
     /// A second name of a file that came before: its bytes once more.
     async fn copy(&mut self, path: &str, of: &str, mode: u32) -> Result<()> {
-        let mut reader = self.files.open(&self.local(of))?.read_from(0)?;
+        let file = self.files.open(&self.local(of))?;
+        let mut reader = file.read_from(0).await?;
         let place = self.local(path);
         make_parents(self.files.as_ref(), &place)?;
         let mut writer = self.files.create(&place, true)?;

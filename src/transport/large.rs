@@ -24,8 +24,8 @@ use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
 use crate::firecrest::v2::transfer::{PlainPath, TransferJob};
-use crate::http::SendError;
-use crate::local::{LocalFile, LocalWriter};
+use crate::http::{Response, SendError, Url};
+use crate::local::LocalWriter;
 use crate::objectstore::{ObjectStore, Ranged};
 use crate::remote::RemotePath;
 use crate::scheduler::service::JobQuery;
@@ -44,12 +44,12 @@ const FOUND: &str = "found in S3";
 const DONE: &str = "File was successfully";
 
 impl Session {
-    fn store(&self) -> ObjectStore {
+    pub(super) fn store(&self) -> ObjectStore {
         ObjectStore::new(Rc::clone(self.api.client.platform()), self.options.request_timeout)
     }
 
     /// Refuses before anything is sent what cannot work.
-    fn check_large(&self, operation: &str, subject: &str) -> Result<Option<&str>> {
+    pub(super) fn check_large(&self, operation: &str, subject: &str) -> Result<Option<&str>> {
         let transfer = self.system.data_operation.data_transfer.as_ref();
         let method = transfer.and_then(|t| t.service_type.as_deref()).unwrap_or("none");
         if method != "s3" {
@@ -75,15 +75,15 @@ impl Session {
     pub(super) async fn put_large(
         &self,
         target: &RemotePath,
-        file: &Rc<dyn LocalFile>,
+        content: &Content,
         verify: bool,
         progress: &Report,
     ) -> Result<Verification> {
         let account = self.check_large("put", target.as_str())?;
         match PlainPath::new(target) {
             Some(plain) => {
-                self.upload_plain(target, &plain, file, account, progress).await?;
-                self.verify_large(target, file, verify).await
+                self.upload_plain(target, &plain, content, account, progress).await?;
+                self.verify_large(target, content, verify).await
             }
             None => {
                 let (parent, _) = target
@@ -95,8 +95,8 @@ impl Session {
                     let message = "the server's scripts can carry neither this path nor that of temp_directory: set one without blanks and quotes";
                     Error::invalid(target.as_str(), message)
                 })?;
-                let sent = match self.upload_plain(&aside, &plain, file, account, progress).await {
-                    Ok(()) => self.verify_large(&aside, file, verify).await,
+                let sent = match self.upload_plain(&aside, &plain, content, account, progress).await {
+                    Ok(()) => self.verify_large(&aside, content, verify).await,
                     Err(error) => Err(error),
                 };
                 let moved = match sent {
@@ -119,13 +119,13 @@ impl Session {
         &self,
         target: &RemotePath,
         plain: &PlainPath,
-        file: &Rc<dyn LocalFile>,
+        content: &Content,
         account: Option<&str>,
         progress: &Report,
     ) -> Result<()> {
         let store = self.store();
         let subject = target.as_str();
-        let size = file.size();
+        let size = content.size();
         let upload = self.api.transfer_upload(plain, size, account).await?;
         let sent = Cell::new(0u64);
         let bound = async_lock::Semaphore::new(self.options.max_io_allowed);
@@ -139,8 +139,10 @@ impl Session {
                 if stopped.get() {
                     return Err(Error::new(Kind::Cancelled, "stopped"));
                 }
-                let etag =
-                    store.put_part(url, file, offset, length, subject).await.inspect_err(|_| stopped.set(true))?;
+                let etag = store
+                    .put_part(url, content.piece(offset, length), subject)
+                    .await
+                    .inspect_err(|_| stopped.set(true))?;
                 sent.set(sent.get() + length);
                 let state = Progress {
                     bytes_done: sent.get(),
@@ -232,28 +234,27 @@ impl Session {
     }
 
     /// Nobody else does. A log that cannot be removed is not worth an error.
-    async fn remove_logs(&self, job: &TransferJob) {
+    pub(super) async fn remove_logs(&self, job: &TransferJob) {
         let logs = [&job.logs.output_log, &job.logs.error_log];
         let paths: Vec<RemotePath> = logs.into_iter().filter_map(|path| RemotePath::parse(path).ok()).collect();
         all(paths.iter().map(|path| self.api.rm(path))).await;
     }
 
-    async fn verify_large(&self, target: &RemotePath, file: &Rc<dyn LocalFile>, verify: bool) -> Result<Verification> {
+    async fn verify_large(&self, target: &RemotePath, content: &Content, verify: bool) -> Result<Verification> {
         let stat = self.api.stat(target, true).await?;
-        if stat.size != file.size() {
-            let message = format!("{target}: {} bytes arrived, not {}", stat.size, file.size());
+        if stat.size != content.size() {
+            let message = format!("{target}: {} bytes arrived, not {}", stat.size, content.size());
             return Err(Error::new(Kind::ChecksumMismatch, message).about(target.as_str()));
         }
         if !verify {
             return Ok(Verification::Size);
         }
-        let content = Content::File(Rc::clone(file));
-        let (ours, theirs) = join(hash(&content), self.checksum_of_any_size(target)).await;
+        let (ours, theirs) = join(hash(content), self.checksum_of_any_size(target)).await;
         compare(target, &ours?, theirs?)
     }
 
     /// The server's checksum, or that of a job where its 5 s are too short. None: not even a job could tell.
-    async fn checksum_of_any_size(&self, path: &RemotePath) -> Result<Option<String>> {
+    pub(super) async fn checksum_of_any_size(&self, path: &RemotePath) -> Result<Option<String>> {
         match self.api.checksum(path).await {
             Ok(hash) => Ok(Some(hash)),
             Err(error) if error.kind == Kind::Timeout => {
@@ -319,30 +320,24 @@ impl Session {
         }
     }
 
-    /// Waits for the object and writes it out; its SHA-256 if it was asked for.
-    #[allow(clippy::too_many_arguments)]
-    async fn fetch_object(
+    /// Waits for the job to make the object; the answer whose body it is, and its entity tag.
+    pub(super) async fn await_object(
         &self,
-        url: &crate::http::Url,
+        store: &ObjectStore,
+        url: &Url,
         job: &TransferJob,
         source: &RemotePath,
         size: u64,
-        writer: &mut dyn LocalWriter,
-        verify: bool,
         progress: &Report,
-    ) -> Result<Option<String>> {
-        let (store, subject) = (self.store(), source.as_str());
+    ) -> Result<(Response, Option<String>)> {
+        let subject = source.as_str();
         let platform = self.api.client.platform();
         let start = platform.monotonic();
         let mut state_asked = start;
         let mut ended: Option<String> = None;
-        let mut hasher = verify.then(Sha256::new);
-        let (mut written, mut cuts) = (0u64, 0);
-        let (mut found, known_etag) = loop {
+        loop {
             match store.get_from(url, 0, None, None, subject).await? {
-                Ranged::Body { response, size: told, etag } if told == size => {
-                    break (response, etag);
-                }
+                Ranged::Body { response, size: told, etag } if told == size => return Ok((response, etag)),
                 Ranged::Body { size: told, .. } => {
                     let message = format!("{source}: the object has {told} bytes, the file {size}");
                     return Err(Error::new(Kind::ChecksumMismatch, message).about(subject));
@@ -359,7 +354,25 @@ impl Session {
             }
             report(progress, &Progress::waiting("get", subject))?;
             platform.sleep((waited / 8).clamp(FIRST_LOOK, LONGEST_PAUSE)).await;
-        };
+        }
+    }
+
+    /// Waits for the object and writes it out; its SHA-256 if it was asked for.
+    #[allow(clippy::too_many_arguments)]
+    async fn fetch_object(
+        &self,
+        url: &Url,
+        job: &TransferJob,
+        source: &RemotePath,
+        size: u64,
+        writer: &mut dyn LocalWriter,
+        verify: bool,
+        progress: &Report,
+    ) -> Result<Option<String>> {
+        let (store, subject) = (self.store(), source.as_str());
+        let mut hasher = verify.then(Sha256::new);
+        let (mut written, mut cuts) = (0u64, 0);
+        let (mut found, known_etag) = self.await_object(&store, url, job, source, size, progress).await?;
         loop {
             let copied = copy(&mut found, writer, hasher.as_mut(), &mut written, size, subject, progress).await;
             match copied {
@@ -402,7 +415,7 @@ impl From<Error> for Failure {
 
 /// Writes a body out, counting what is written: past this component's memory, unless it is hashed.
 async fn copy(
-    found: &mut crate::http::Response,
+    found: &mut Response,
     writer: &mut dyn LocalWriter,
     mut hasher: Option<&mut Sha256>,
     written: &mut u64,

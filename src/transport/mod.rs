@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cluster;
+pub mod copy_to;
 pub mod exec;
 pub mod get;
 pub mod get_tree;

@@ -91,7 +91,7 @@ impl Session {
         report(progress, &told(false))?;
         if large {
             let verify = options.verify.or(self.options.checksum_check).unwrap_or(true);
-            let verified = self.put_large(&target, &file, verify, progress).await?;
+            let verified = self.put_large(&target, &Content::File(Rc::clone(&file)), verify, progress).await?;
             self.carry_mode(&target, file.as_ref(), options.mode).await?;
             report(progress, &told(true))?;
             return Ok(Summary { files: 1, bytes, verified, ..Summary::default() });
@@ -282,7 +282,7 @@ pub(super) async fn hash(content: &Content) -> Result<String> {
         match part {
             Part::Bytes(bytes) => hasher.update(&bytes),
             Part::File { file, offset, length } => {
-                let mut reader = file.read_from(offset)?;
+                let mut reader = file.read_from(offset).await?;
                 let mut left = length;
                 while left > 0 {
                     let Some(bytes) = reader.read(left.min(PIECE)).await? else { break };

@@ -10,6 +10,8 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
+use futures_util::future::LocalBoxFuture;
+
 use super::inspect::ListOptions;
 use super::job::Work;
 use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, report};
@@ -87,8 +89,9 @@ impl LocalFile for LazyFile {
         self.local.mode(&self.path)
     }
 
-    fn read_from(&self, offset: u64) -> Result<Box<dyn LocalReader>> {
-        self.local.open(&self.path)?.read_from(offset)
+    fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
+        // The descriptor is needed to make the stream, and not after.
+        Box::pin(async move { self.local.open(&self.path)?.read_from(offset).await })
     }
 }
 

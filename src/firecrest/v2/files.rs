@@ -34,6 +34,16 @@ impl Content {
         }
     }
 
+    /// A piece of it, for one part of an upload in several.
+    pub fn piece(&self, offset: u64, length: u64) -> Part {
+        match self {
+            Self::File(file) => Part::File { file: Rc::clone(file), offset, length },
+            Self::Bytes(bytes) => Part::Bytes(bytes[offset as usize..(offset + length) as usize].into()),
+            // Archives are never larger than one upload: they have one piece.
+            Self::Parts(_) => Part::Bytes(Rc::new([])),
+        }
+    }
+
     /// The pieces.
     pub fn parts(&self) -> Vec<Part> {
         match self {

@@ -1,0 +1,214 @@
+//! From one session's cluster to another's, streamed through: a file never has a place of its own on the way.
+//!
+//! A small file passes through memory. A larger one is fetched from the first cluster's object store piece by piece, each piece the
+//! body of an upload to the second's. A folder is packed on the first cluster, moved as a file, and unpacked on the second.
+
+use std::rc::Rc;
+
+use futures_util::future::{LocalBoxFuture, join};
+
+use super::archive::ExtractOptions;
+use super::{Overwrite, Report, Summary, TransferOptions, Verification};
+use crate::error::{Error, Kind, Result};
+use crate::firecrest::v2::files::Content;
+use crate::firecrest::v2::listing::FileKind;
+use crate::firecrest::v2::models::Compression;
+use crate::firecrest::v2::transfer::PlainPath;
+use crate::http::{BodyReader, Url};
+use crate::local::{LocalFile, LocalReader};
+use crate::objectstore::{ObjectStore, Ranged};
+use crate::remote::RemotePath;
+use crate::session::Session;
+
+/// An object of a store, read as a file is: each reading is a request for the rest of it.
+struct ObjectFile {
+    store: ObjectStore,
+    url: Url,
+    size: u64,
+    etag: Option<String>,
+    name: String,
+}
+
+impl LocalFile for ObjectFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn mode(&self) -> Option<u32> {
+        None
+    }
+
+    fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
+        Box::pin(async move {
+            match self.store.get_from(&self.url, offset, None, self.etag.as_deref(), &self.name).await? {
+                Ranged::Body { response, .. } => Ok(Box::new(BodyReader(response.body)) as Box<dyn LocalReader>),
+                Ranged::Missing => Err(Error::new(Kind::NotFound, format!("{}: the object has gone", self.name))),
+            }
+        })
+    }
+}
+
+impl Session {
+    /// Copies a file or a tree to another session's cluster.
+    pub async fn copy_to(
+        &self,
+        path: &str,
+        other: &Session,
+        target: &str,
+        options: TransferOptions,
+        progress: &Report,
+    ) -> Result<Summary> {
+        let source = RemotePath::parse(path)?;
+        let mut place = RemotePath::parse(target)?;
+        let stat = match self.api.stat(&source, true).await {
+            Ok(stat) => stat,
+            Err(error) if error.kind == Kind::NotFound && options.ignore_nonexisting => return Ok(Summary::skipped()),
+            Err(error) => return Err(error.about(path)),
+        };
+        let (_, name) =
+            source.split().ok_or_else(|| Error::invalid(path, format!("{path} names no entry of a directory")))?;
+        let kind = FileKind::from_mode(stat.mode);
+        let there = match other.api.stat(&place, true).await {
+            Ok(found) if FileKind::from_mode(found.mode) == FileKind::Directory => {
+                place = place.join(name)?;
+                // What the entry would replace.
+                options.overwrite != Overwrite::Replace && other.exists(place.as_str()).await?
+            }
+            Ok(_) if kind == FileKind::Directory => {
+                return Err(
+                    Error::new(Kind::NotADirectory, format!("{target} is there, and is not a directory")).about(target)
+                );
+            }
+            Ok(_) => true,
+            Err(error) if error.kind == Kind::NotFound => false,
+            Err(error) => return Err(error.about(target)),
+        };
+        match options.overwrite {
+            Overwrite::Fail if there => {
+                return Err(Error::new(Kind::AlreadyExists, format!("{place} is already there")).about(place.as_str()));
+            }
+            Overwrite::Skip if there => return Ok(Summary::skipped()),
+            _ => {}
+        }
+        if options.parents
+            && let Some((parent, _)) = place.split()
+        {
+            other.api.mkdir(&parent, true).await?;
+        }
+        match kind {
+            FileKind::Regular => {
+                let verified = self.move_file(&source, stat.size, other, &place, options, progress).await?;
+                other.api.chmod(&place, stat.mode & 0o777).await?;
+                Ok(Summary { files: 1, bytes: stat.size, verified, ..Summary::default() })
+            }
+            FileKind::Directory => self.move_tree(&source, other, &place, options, progress).await,
+            _ => Err(Error::invalid(path, format!("{path} is neither a file nor a directory"))),
+        }
+    }
+
+    async fn move_file(
+        &self,
+        source: &RemotePath,
+        size: u64,
+        other: &Session,
+        place: &RemotePath,
+        options: TransferOptions,
+        progress: &Report,
+    ) -> Result<Verification> {
+        let large = size > self.download_limit() || size > other.upload_limit();
+        let verify = options.verify.or(self.options.checksum_check).unwrap_or(large);
+        if !large {
+            let bytes = self.read(source.as_str(), 0, None).await?;
+            other.send(place, &Content::Bytes(bytes.into()), place.as_str()).await?;
+        } else if size <= self.download_limit() {
+            let bytes = self.read(source.as_str(), 0, None).await?;
+            other.put_large(place, &Content::Bytes(bytes.into()), false, progress).await?;
+        } else {
+            self.move_object(source, size, other, place, progress).await?;
+        }
+        if !verify {
+            return Ok(if large { Verification::Size } else { Verification::None });
+        }
+        let (ours, theirs) = join(self.checksum_of_any_size(source), other.checksum_of_any_size(place)).await;
+        match (ours?, theirs?) {
+            (Some(ours), Some(theirs)) if ours == theirs => Ok(Verification::Checksum),
+            (Some(ours), Some(theirs)) => {
+                let message = format!("{place}: the bytes differ: SHA-256 {ours} at the source, {theirs} here");
+                Err(Error::new(Kind::ChecksumMismatch, message).about(place.as_str()))
+            }
+            _ => Ok(Verification::Size),
+        }
+    }
+
+    /// Past the direct limit: out of one object store, into the other cluster.
+    async fn move_object(
+        &self,
+        source: &RemotePath,
+        size: u64,
+        other: &Session,
+        place: &RemotePath,
+        progress: &Report,
+    ) -> Result<()> {
+        let account = self.check_large("copy-to", source.as_str())?;
+        let plain = PlainPath::new(source).ok_or_else(|| {
+            let message =
+                format!("{source}: the server's transfer job cannot carry this name; copy it to a plain one first");
+            Error::invalid(source.as_str(), message)
+        })?;
+        let download = self.api.transfer_download(&plain, account).await?;
+        let store = self.store();
+        let moved = match self.await_object(&store, &download.url, &download.job, source, size, progress).await {
+            Ok((_unread, etag)) => {
+                let name = source.as_str().to_owned();
+                let file = ObjectFile { store, url: download.url.clone(), size, etag, name };
+                let content = Content::File(Rc::new(file));
+                if size > other.upload_limit() {
+                    other.put_large(place, &content, false, progress).await.map(drop)
+                } else {
+                    other.send(place, &content, place.as_str()).await
+                }
+            }
+            Err(error) => Err(error),
+        };
+        self.remove_logs(&download.job).await;
+        moved
+    }
+
+    async fn move_tree(
+        &self,
+        source: &RemotePath,
+        other: &Session,
+        place: &RemotePath,
+        options: TransferOptions,
+        progress: &Report,
+    ) -> Result<Summary> {
+        let mark = self.api.client.platform().random();
+        let archive = self.temporary_folder().await?.join(&format!(".aiida-firecrest-{mark:016x}.tar"))?;
+        let landing = other.temporary_folder().await?.join(&format!(".aiida-firecrest-{mark:016x}.tar"))?;
+        let moved = match self.pack(source, &archive, options, progress).await {
+            Ok(()) => self.move_archive(&archive, other, &landing, place, options, progress).await,
+            Err(error) => Err(error),
+        };
+        let _ = self.api.rm(&archive).await;
+        let _ = other.api.rm(&landing).await;
+        moved
+    }
+
+    async fn move_archive(
+        &self,
+        archive: &RemotePath,
+        other: &Session,
+        landing: &RemotePath,
+        place: &RemotePath,
+        options: TransferOptions,
+        progress: &Report,
+    ) -> Result<Summary> {
+        let size = self.api.stat(archive, true).await?.size;
+        let verified = self.move_file(archive, size, other, landing, options, progress).await?;
+        other.api.mkdir(place, true).await?;
+        let unpack = ExtractOptions { compression: Some(Compression::None), strip_components: 0 };
+        other.extract(landing.as_str(), place.as_str(), unpack).await?;
+        // What was in it only the clusters know.
+        Ok(Summary { directories: 1, bytes: size, verified, ..Summary::default() })
+    }
+}
