@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::firecrest::Client;
 use crate::firecrest::auth::Token;
 use crate::firecrest::v2::Api;
-use crate::firecrest::v2::models::{System, Systems};
+use crate::firecrest::v2::lenient::System;
 use crate::http::{Platform, Url};
 use crate::options::{Options, Version, unknown_version};
 use crate::remote::RemotePath;
@@ -50,7 +50,8 @@ struct State {
     client_id: Option<String>,
     compute_resource: String,
     version: String,
-    system: System,
+    /// As the server told it.
+    system: serde_json::Value,
     token: Option<String>,
     token_expires: u64,
 }
@@ -64,21 +65,18 @@ impl Session {
             if let Some(token) = state.token {
                 api.client.auth().adopt(Token { text: Secret::new(token), expires: state.token_expires });
             }
-            let systems = vec![state.system.clone()];
-            return Ok(Self {
-                options,
-                api,
-                version: state.version,
-                system: state.system,
-                systems,
-                alive: RefCell::default(),
-                home: RefCell::default(),
-            });
+            let system = System::read(&state.system);
+            let systems = vec![system.clone()];
+            return Ok(Self::made(options, api, state.version, system, systems));
         }
-        let (Systems { systems }, told) = api.systems().await?;
+        let (systems, told) = api.systems().await?;
         let version = accepted_version(&options, told.as_deref(), &api)?;
         let system = find(&systems, &options.compute_resource)?.clone();
-        Ok(Self { options, api, version, system, systems, alive: RefCell::default(), home: RefCell::default() })
+        Ok(Self::made(options, api, version, system, systems))
+    }
+
+    fn made(options: Options, api: Api, version: String, system: System, systems: Vec<System>) -> Self {
+        Self { options, api, version, system, systems, alive: RefCell::default(), home: RefCell::default() }
     }
 
     /// What another session needs to open without a request.
@@ -90,7 +88,7 @@ impl Session {
             client_id: client_id(&self.options),
             compute_resource: self.options.compute_resource.clone(),
             version: self.version.clone(),
-            system: self.system.clone(),
+            system: self.system.raw.clone(),
             token_expires: token.as_ref().map_or(0, |t| t.expires),
             token: token.map(|t| t.text.reveal().to_owned()),
         };
@@ -99,14 +97,13 @@ impl Session {
 
     /// Where large files travel through, as the server tells it.
     pub fn origins(&self) -> Vec<String> {
-        let transfer = self.system.data_operation.data_transfer.as_ref();
-        let public = transfer.and_then(|t| t.public_url.as_deref()).and_then(|url| Url::parse(url).ok());
+        let public = self.system.public_url.as_deref().and_then(|url| Url::parse(url).ok());
         public.map(|url| url.origin()).into_iter().collect()
     }
 
     /// Largest file in one upload, in bytes.
     pub fn upload_limit(&self) -> u64 {
-        let server = self.system.data_operation.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
+        let server = self.system.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
         server.min(self.options.small_file_size.unwrap_or(u64::MAX))
     }
 
@@ -118,7 +115,7 @@ impl Session {
 
 /// Largest upload and download of any system, by the server's own words alone.
 pub fn limits_of(system: &System) -> (u64, u64) {
-    let upload = system.data_operation.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
+    let upload = system.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
     (upload, upload.min(DOWNLOAD_LIMIT))
 }
 

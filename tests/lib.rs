@@ -166,7 +166,7 @@ impl Rig {
 
     /// Something of the cluster's that only its system administrator can reach, be the test's user root or not.
     pub fn forbid(&self, path: &str) {
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).expect("a mode");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o0)).expect("a mode");
     }
 
     fn give_to_user(&self, path: &str) {

@@ -3,7 +3,7 @@
 use super::bindings::aiida::hpc::types::Error;
 use super::bindings::exports::aiida::hpc::configuration as wit;
 use super::{Plugin, platform, run};
-use crate::firecrest::v2::models::{FileSystem, ServiceHealth, System};
+use crate::firecrest::v2::lenient::{FileSystem, ServiceHealth, System};
 use crate::options::{DESCRIPTIONS, Description, OptionKind};
 use crate::session::{Session, limits_of};
 
@@ -58,29 +58,28 @@ impl From<&Description> for wit::OptionDescription {
 impl From<System> for wit::SystemInfo {
     fn from(system: System) -> Self {
         let (upload_limit, download_limit) = limits_of(&system);
-        let transfer = system.data_operation.data_transfer;
         Self {
             name: system.name,
-            scheduler: system.scheduler.kind,
-            scheduler_version: system.scheduler.version,
-            services: system.services_health.into_iter().map(Into::into).collect(),
+            scheduler: system.scheduler,
+            scheduler_version: system.scheduler_version,
+            services: system.services.into_iter().map(Into::into).collect(),
             file_systems: system.file_systems.into_iter().map(Into::into).collect(),
             upload_limit,
             download_limit,
-            part_size: transfer.as_ref().and_then(|t| t.multipart.as_ref()).and_then(|m| m.max_part_size),
-            transfer_method: transfer.and_then(|t| t.service_type),
+            transfer_method: system.transfer_method,
+            part_size: system.max_part_size,
         }
     }
 }
 
 impl From<ServiceHealth> for wit::ServiceHealth {
     fn from(health: ServiceHealth) -> Self {
-        Self { kind: health.service_type, path: health.path, healthy: health.healthy, message: health.message }
+        Self { kind: health.kind, path: health.path, healthy: health.healthy, message: health.message }
     }
 }
 
 impl From<FileSystem> for wit::FileSystem {
     fn from(system: FileSystem) -> Self {
-        Self { path: system.path, kind: system.data_type, default_work_directory: system.default_work_dir }
+        Self { path: system.path, kind: system.kind, default_work_directory: system.default_work_directory }
     }
 }

@@ -7,7 +7,7 @@ use super::bindings::exports::aiida::hpc::scheduler as wit;
 use super::{Plugin, run};
 use crate::error::Error as Failure;
 use crate::firecrest::v2::jobs::{Script, Submission};
-use crate::firecrest::v2::models;
+use crate::firecrest::v2::lenient;
 use crate::remote::RemotePath;
 use crate::scheduler::info::{JobInfo, JobStep};
 use crate::scheduler::script::render;
@@ -190,8 +190,8 @@ impl From<JobDetails> for wit::JobDetails {
     }
 }
 
-impl From<models::Partition> for wit::Partition {
-    fn from(partition: models::Partition) -> Self {
+impl From<lenient::Partition> for wit::Partition {
+    fn from(partition: lenient::Partition) -> Self {
         Self {
             name: partition.name,
             cpus: partition.cpus,
@@ -201,8 +201,8 @@ impl From<models::Partition> for wit::Partition {
     }
 }
 
-impl From<models::Node> for wit::Node {
-    fn from(node: models::Node) -> Self {
+impl From<lenient::Node> for wit::Node {
+    fn from(node: lenient::Node) -> Self {
         Self {
             name: node.name,
             states: node.state.map(|state| state.0).unwrap_or_default(),
@@ -215,8 +215,8 @@ impl From<models::Node> for wit::Node {
     }
 }
 
-impl From<models::Reservation> for wit::Reservation {
-    fn from(reservation: models::Reservation) -> Self {
+impl From<lenient::Reservation> for wit::Reservation {
+    fn from(reservation: lenient::Reservation) -> Self {
         let time = |at: Option<u64>| at.and_then(|at| i64::try_from(at).ok());
         Self {
             name: reservation.name,

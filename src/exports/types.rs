@@ -3,8 +3,8 @@
 use super::bindings::aiida::hpc::types as wit;
 use super::bindings::exports::aiida::hpc::configuration::Identity;
 use crate::error::{Error, Kind};
+use crate::firecrest::v2::lenient::UserInfo;
 use crate::firecrest::v2::listing::FileKind;
-use crate::firecrest::v2::models::UserInfo;
 
 impl From<Error> for wit::Error {
     fn from(error: Error) -> Self {
@@ -78,13 +78,13 @@ impl From<UserInfo> for Identity {
     fn from(info: UserInfo) -> Self {
         let small = |id: Option<u64>| id.and_then(|id| u32::try_from(id).ok());
         Self {
-            default_account: info.accounts.iter().find(|account| account.default).map(|account| account.name.clone()),
-            accounts: info.accounts.into_iter().map(|account| account.name).collect(),
-            uid: small(info.user.id),
-            gid: info.group.as_ref().and_then(|group| small(group.id)),
-            group: info.group.map(|group| group.name),
-            groups: info.groups.into_iter().map(|group| group.name).collect(),
-            name: info.user.name,
+            name: info.name,
+            uid: small(info.id),
+            group: info.group,
+            gid: small(info.group_id),
+            groups: info.groups,
+            accounts: info.accounts,
+            default_account: info.default_account,
         }
     }
 }

@@ -132,6 +132,15 @@ pub fn classify(
         _ => by_text(&text, effect).unwrap_or_else(|| by_status(status, effect, refusal.is_some())),
     };
     let (kind, message) = match (&refusal, status) {
+        (None, 300..=399) => (
+            Kind::Unavailable,
+            format!("what answers there sends on to elsewhere ({status}): is the option url right?"),
+        ),
+        // nginx's words for http on a port of https.
+        (None, 400) if String::from_utf8_lossy(bytes).contains("HTTPS port") => {
+            (Kind::Unavailable, "what answers there speaks https, not http: is the option url right?".into())
+        }
+        (None, 400 | 405) => (Kind::Unavailable, format!("what answers there is not FirecREST: it says {status}")),
         (None, 404) => (
             Kind::Unavailable,
             "what answers there is not FirecREST: it does not know the path (is the option url right?)".into(),

@@ -105,6 +105,9 @@ pub trait LocalWriter {
     /// Appends.
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<()>>;
 
+    /// Waits until all that was written is where it belongs.
+    fn flush(&mut self) -> LocalBoxFuture<'_, Result<()>>;
+
     /// Puts the file in its place, with these permission bits where the host can set them.
     fn finish(self: Box<Self>, mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>>;
 

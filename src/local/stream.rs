@@ -121,8 +121,12 @@ impl LocalWriter for HostWriter {
         Box::pin(async move { write(&self.0, bytes).await.map_err(host_error) })
     }
 
-    fn finish(self: Box<Self>, _mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>> {
+    fn flush(&mut self) -> LocalBoxFuture<'_, Result<()>> {
         Box::pin(async move { flush(&self.0).await.map_err(host_error) })
+    }
+
+    fn finish(mut self: Box<Self>, _mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.flush().await })
     }
 
     fn stream(&self) -> &OutputStream {

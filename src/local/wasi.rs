@@ -276,6 +276,13 @@ impl LocalWriter for WasiWriter {
         })
     }
 
+    fn flush(&mut self) -> LocalBoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let path = self.target.as_ref().map_or("", |t| t.path.as_str());
+            stream::flush(&self.stream).await.map_err(|e| stream_error(e, path))
+        })
+    }
+
     fn finish(mut self: Box<Self>, mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>> {
         Box::pin(async move {
             let Some(target) = &self.target else { return Ok(()) };

@@ -13,7 +13,6 @@ use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
 use crate::firecrest::v2::listing::FileKind;
 use crate::firecrest::v2::models::Compression;
-use crate::firecrest::v2::transfer::PlainPath;
 use crate::http::{BodyReader, Url};
 use crate::local::{LocalFile, LocalReader};
 use crate::objectstore::{ObjectStore, Ranged};
@@ -150,11 +149,7 @@ impl Session {
         progress: &Report,
     ) -> Result<()> {
         let account = self.check_large("copy-to", source.as_str())?;
-        let plain = PlainPath::new(source).ok_or_else(|| {
-            let message =
-                format!("{source}: the server's transfer job cannot carry this name; copy it to a plain one first");
-            Error::invalid(source.as_str(), message)
-        })?;
+        let (plain, second_name) = self.plain_source(source).await?;
         let download = self.api.transfer_download(&plain, account).await?;
         let store = self.store();
         let moved = match self.await_object(&store, &download.url, &download.job, source, size, progress).await {
@@ -171,6 +166,9 @@ impl Session {
             Err(error) => Err(error),
         };
         self.remove_logs(&download.job).await;
+        if let Some(name) = second_name {
+            let _ = self.api.rm(&name).await;
+        }
         moved
     }
 

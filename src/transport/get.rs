@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
+use super::get_tree::make_parents;
 use super::put::hex;
 use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_join, pattern, report};
 use crate::concurrent::all;
@@ -103,6 +104,9 @@ impl Session {
         };
         report(progress, &told(false))?;
         let replace = options.overwrite == Overwrite::Replace;
+        if options.parents {
+            make_parents(files.as_ref(), &target)?;
+        }
         if size > self.download_limit() {
             let verify = options.verify.or(self.options.checksum_check).unwrap_or(true);
             let mut writer = files.create(&target, replace)?;

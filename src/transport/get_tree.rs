@@ -261,7 +261,7 @@ fn beside(target: &str, random: u64) -> String {
 }
 
 /// Makes the directories above a path.
-fn make_parents(files: &dyn Local, target: &str) -> Result<()> {
+pub(super) fn make_parents(files: &dyn Local, target: &str) -> Result<()> {
     let Some((parent, _)) = target.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) else { return Ok(()) };
     if files.stat(parent, true)?.is_some() {
         return Ok(());

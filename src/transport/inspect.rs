@@ -3,8 +3,9 @@
 use super::pattern;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::errors::SYSTEM_NOT_FOUND;
+use crate::firecrest::v2::lenient::UserInfo;
 use crate::firecrest::v2::listing::{self, Entry, FileKind};
-use crate::firecrest::v2::models::{Stat, UserInfo};
+use crate::firecrest::v2::models::{Stat, WireEntry};
 use crate::remote::RemotePath;
 use crate::session::Session;
 
@@ -72,7 +73,9 @@ impl Session {
         let link = RemotePath::parse(path)?;
         let lines = self.api.ls(link.as_str(), false, false).await.map_err(|e| e.about(path))?;
         // A symlink is listed by itself, under its whole name; a directory is listed by its entries.
-        let itself = lines.into_iter().map(listing::attributes).next().filter(|entry| entry.kind == FileKind::Symlink);
+        let own_name = |line: &WireEntry| listing::unescape(&line.name) == link.as_str().as_bytes();
+        let itself = lines.into_iter().find(own_name).map(listing::attributes);
+        let itself = itself.filter(|entry| entry.kind == FileKind::Symlink);
         match itself.and_then(|entry| entry.link_target) {
             Some(target) => Ok(target),
             None => Err(Error::invalid(path, format!("{path} is not a symbolic link"))),

@@ -85,7 +85,7 @@ impl Session {
             script: Script::Text(self.script(&work, &result, &mark)?),
             working_directory: work.working_directory.clone().unwrap_or(folder),
             name: None,
-            account: None,
+            account: self.options.billing_account.clone(),
             environment: Vec::new(),
         };
         let id = self.submit(submission).await.map_err(|e| e.about(work.subject))?;
@@ -145,7 +145,7 @@ impl Session {
     /// The script that the scheduler gets.
     fn script(&self, work: &Work<'_>, result: &RemotePath, mark: &str) -> Result<String> {
         let mut text = String::from("#!/bin/bash\n");
-        for directive in &self.system.data_operation.datatransfer_jobs_directives {
+        for directive in &self.system.directives {
             if directive.contains("{account}") {
                 let account = self.options.billing_account.as_deref().ok_or_else(|| {
                     let message = format!(
@@ -203,12 +203,12 @@ impl Session {
             return Ok(folder);
         }
         let file_system =
-            self.system.file_systems.iter().find(|f| f.default_work_dir).or(self.system.file_systems.first());
+            self.system.file_systems.iter().find(|f| f.default_work_directory).or(self.system.file_systems.first());
         let base = file_system.ok_or_else(|| {
             Error::invalid("temp_directory", "the server tells no file system of its own: set temp_directory")
         })?;
         // As the server does it for its own jobs (`JobHelper`).
-        let folder = RemotePath::parse(&base.path)?.join(&self.whoami().await?.user.name)?;
+        let folder = RemotePath::parse(&base.path)?.join(&self.whoami().await?.name)?;
         self.home.replace(Some(folder.clone()));
         Ok(folder)
     }

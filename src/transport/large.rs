@@ -8,7 +8,7 @@
 //! again at its last byte, as long as the object is the same.
 //!
 //! **Names.** The server's scripts cannot carry every name ([`PlainPath`]). One that they cannot goes up under a plain name in the same
-//! directory and is renamed by a script of ours, and comes down through a symlink with a plain name.
+//! directory and is renamed by a script of ours, and comes down under a second, plain name.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,6 +23,7 @@ use super::{Progress, Report, Verification, report};
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
+use crate::firecrest::v2::listing::FileKind;
 use crate::firecrest::v2::transfer::{PlainPath, TransferJob};
 use crate::http::{Response, SendError, Url};
 use crate::local::LocalWriter;
@@ -50,8 +51,7 @@ impl Session {
 
     /// Refuses before anything is sent what cannot work.
     pub(super) fn check_large(&self, operation: &str, subject: &str) -> Result<Option<&str>> {
-        let transfer = self.system.data_operation.data_transfer.as_ref();
-        let method = transfer.and_then(|t| t.service_type.as_deref()).unwrap_or("none");
+        let method = self.system.transfer_method.as_deref().unwrap_or("none");
         if method != "s3" {
             let message = format!(
                 "{subject}: {operation} of a file past the direct limit needs an object store; the system {} has the method {method}",
@@ -60,7 +60,7 @@ impl Session {
             return Err(Error::new(Kind::Unsupported, message).about(operation));
         }
         let account = self.options.billing_account.as_deref();
-        let wanted = self.system.data_operation.datatransfer_jobs_directives.iter().any(|d| d.contains("{account}"));
+        let wanted = self.system.directives.iter().any(|d| d.contains("{account}"));
         if wanted && account.is_none() {
             let message = format!(
                 "{subject}: {operation} of a large file runs as a job, and the system {} wants an account for jobs: set billing_account",
@@ -166,7 +166,7 @@ impl Session {
         };
         if arrived.is_err() {
             // The job would look for the object for a day, and then for nothing.
-            let _ = self.cancel(vec![upload.job.job_id.joined()]).await;
+            let _ = self.cancel(vec![upload.job.job_id.clone()]).await;
         }
         self.remove_logs(&upload.job).await;
         arrived
@@ -176,7 +176,7 @@ impl Session {
     async fn await_upload(&self, job: &TransferJob, subject: &str, progress: &Report) -> Result<()> {
         let platform = self.api.client.platform();
         let start = platform.monotonic();
-        let log = RemotePath::parse(&job.logs.output_log)?;
+        let log = RemotePath::parse(&job.output_log)?;
         let mut state_asked = start;
         let mut woken = false;
         let mut ended: Option<String> = None;
@@ -190,7 +190,7 @@ impl Session {
                 Some(text) if !text.contains(FOUND) && !woken && text.contains("Waiting") => {
                     // Refused (501 in REST mode, 500 without srun): its sleep ends by itself within the minute.
                     woken = true;
-                    let _ = self.api.attach(&job.job_id.joined(), &wake_command()).await;
+                    let _ = self.api.attach(&job.job_id, &wake_command()).await;
                 }
                 _ => {}
             }
@@ -214,15 +214,15 @@ impl Session {
 
     /// The job's state if it has ended.
     async fn ended_state(&self, job: &TransferJob) -> Result<Option<String>> {
-        let listing = self.jobs(JobQuery::Ids(vec![job.job_id.joined()])).await?;
+        let listing = self.jobs(JobQuery::Ids(vec![job.job_id.clone()])).await?;
         let done = listing.jobs.into_iter().find(|job| job.job_state == JobState::Done).map(|job| job.raw_state);
         Ok(done.or_else(|| (!listing.missing.is_empty()).then(|| "unknown".to_owned())))
     }
 
     async fn failed_transfer(&self, job: &TransferJob, operation: &str, subject: &str, state: &str) -> Error {
-        let id = job.job_id.joined();
+        let id = job.job_id.clone();
         let mut said = String::new();
-        if let Ok(log) = RemotePath::parse(&job.logs.error_log) {
+        if let Ok(log) = RemotePath::parse(&job.error_log) {
             said = self.read_log(&log).await.ok().flatten().unwrap_or_default().trim().to_owned();
         }
         let told = if said.is_empty() { String::new() } else { format!(": {}", said.replace('\n', "; ")) };
@@ -235,7 +235,7 @@ impl Session {
 
     /// Nobody else does. A log that cannot be removed is not worth an error.
     pub(super) async fn remove_logs(&self, job: &TransferJob) {
-        let logs = [&job.logs.output_log, &job.logs.error_log];
+        let logs = [&job.output_log, &job.error_log];
         let paths: Vec<RemotePath> = logs.into_iter().filter_map(|path| RemotePath::parse(path).ok()).collect();
         all(paths.iter().map(|path| self.api.rm(path))).await;
     }
@@ -272,6 +272,32 @@ impl Session {
         }
     }
 
+    /// A path by which the server's script can read a file, and what to remove afterwards.
+    ///
+    /// The script takes the size of what the path names without following a link (`stat -c %s`), and would send but the beginning of what
+    /// a symlink leads to. So that, and a name that it cannot carry, gets a second name: a hard link made by a script of ours, or a
+    /// copy where a hard link cannot be.
+    pub(super) async fn plain_source(&self, source: &RemotePath) -> Result<(PlainPath, Option<RemotePath>)> {
+        let linked = FileKind::from_mode(self.api.stat(source, false).await?.mode) == FileKind::Symlink;
+        if !linked && let Some(plain) = PlainPath::new(source) {
+            return Ok((plain, None));
+        }
+        let beside = source.split().map(|(parent, _)| parent).filter(|parent| PlainPath::new(parent).is_some());
+        let folder = match beside {
+            Some(folder) if !linked => folder,
+            _ => self.temporary_folder().await?,
+        };
+        let name = folder.join(&format!(".aiida-firecrest-{:016x}", self.api.client.platform().random()))?;
+        let plain = PlainPath::new(&name).ok_or_else(|| {
+            let message = "the server's scripts can carry neither this path nor that of temp_directory: set one without blanks and quotes";
+            Error::invalid(source.as_str(), message)
+        })?;
+        let (from, to) = (quote(source.as_str()), quote(name.as_str()));
+        let body = format!("ln -L -- {from} {to} 2>/dev/null || exec cp -L -- {from} {to}");
+        self.run_or_fail(Work { operation: "get", subject: source.as_str(), body, ..Work::default() }, None).await?;
+        Ok((plain, Some(name)))
+    }
+
     /// Fetches a large file into a writer, which is left unfinished.
     pub(super) async fn get_large(
         &self,
@@ -282,28 +308,12 @@ impl Session {
         progress: &Report,
     ) -> Result<Verification> {
         let account = self.check_large("get", source.as_str())?;
-        let (plain, link) = match PlainPath::new(source) {
-            Some(plain) => (plain, None),
-            None => {
-                let link = self
-                    .temporary_folder()
-                    .await?
-                    .join(&format!(".aiida-firecrest-{:016x}", self.api.client.platform().random()))?;
-                let plain = PlainPath::new(&link).ok_or_else(|| {
-                    Error::invalid(
-                        source.as_str(),
-                        "the server's scripts can carry neither this path nor that of temp_directory",
-                    )
-                })?;
-                self.api.symlink(source.as_str(), &link).await?;
-                (plain, Some(link))
-            }
-        };
+        let (plain, link) = self.plain_source(source).await?;
         let got = match self.api.transfer_download(&plain, account).await {
             Ok(download) => {
                 let got = self.fetch_object(&download.url, &download.job, source, size, writer, verify, progress).await;
                 if got.is_err() {
-                    let _ = self.cancel(vec![download.job.job_id.joined()]).await;
+                    let _ = self.cancel(vec![download.job.job_id.clone()]).await;
                 }
                 self.remove_logs(&download.job).await;
                 got

@@ -2,9 +2,12 @@
 //!
 //! Where an answer was lost, the operation looks whether the change is there; else the error stays `outcome-unknown`.
 
+use crate::archive::{Member, MemberKind, write};
 use crate::error::{Error, Kind, Result};
-use crate::firecrest::v2::listing::FileKind;
-use crate::remote::{RemotePath, check_text};
+use crate::firecrest::v2::files::Content;
+use crate::firecrest::v2::listing::{self, FileKind};
+use crate::firecrest::v2::models::Compression;
+use crate::remote::RemotePath;
 use crate::session::Session;
 
 impl Session {
@@ -69,17 +72,60 @@ impl Session {
     /// Makes a symlink.
     pub async fn symlink(&self, target: &str, link: &str) -> Result<()> {
         let place = RemotePath::parse(link)?;
-        if target.is_empty() {
-            return Err(Error::invalid(target, "the target of a symbolic link is empty"));
+        if target.is_empty() || target.contains('\0') {
+            return Err(Error::invalid(target, "the target of a symbolic link is empty, or holds NUL"));
         }
-        check_text(target)?;
-        match self.api.symlink(target, &place).await {
+        // The server takes absolute targets on its file systems alone, and tidied ones are not what was asked for.
+        let direct = RemotePath::parse(target).ok().filter(|tidy| tidy.as_str() == target);
+        let made = match direct {
+            Some(direct) => self.symlink_directly(&direct, &place).await,
+            None => self.symlink_as_member(target, &place).await,
+        };
+        match made {
             Err(error) if error.kind == Kind::OutcomeUnknown => match self.read_link(link).await {
                 Ok(found) if found == target => Ok(()),
                 _ => Err(error.about(link)),
             },
             made => made.map_err(|e| e.about(link)),
         }
+    }
+
+    async fn symlink_directly(&self, target: &RemotePath, place: &RemotePath) -> Result<()> {
+        let taken = || Error::new(Kind::AlreadyExists, format!("{place} is already there"));
+        let made = match self.api.symlink(target, place).await {
+            Err(error) if error.kind == Kind::InvalidArgument => {
+                return self.symlink_as_member(target.as_str(), place).await;
+            }
+            made => listing::attributes(made?),
+        };
+        if made.kind == FileKind::Symlink && made.link_target.as_deref() == Some(target.as_str()) {
+            return Ok(());
+        }
+        // ln(1) made it inside the directory that is there.
+        if let Some((_, name)) = target.split() {
+            self.api.rm(&place.join(name)?).await?;
+        }
+        Err(taken())
+    }
+
+    /// A link whose target the server would not take, as the one member of an archive: it says what was asked for.
+    async fn symlink_as_member(&self, target: &str, place: &RemotePath) -> Result<()> {
+        match self.api.stat(place, false).await {
+            Ok(_) => return Err(Error::new(Kind::AlreadyExists, format!("{place} is already there"))),
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let (parent, name) =
+            place.split().ok_or_else(|| Error::invalid(place.as_str(), "it names no entry of a directory"))?;
+        let kind = MemberKind::Symlink { target: target.as_bytes().to_vec() };
+        let member = Member { path: name.as_bytes().to_vec(), kind, mode: 0o777, mtime: 0 };
+        let bytes = [write::head(&member).as_slice(), &write::END].concat();
+        let archive = format!(".aiida-firecrest-{:016x}.tar", self.api.client.platform().random());
+        self.api.upload(&parent, &archive, &Content::Bytes(bytes.into()), place.as_str()).await?;
+        let archive = parent.join(&archive)?;
+        let unpacked = self.api.extract(&archive, &parent, Compression::None).await;
+        let removed = self.api.rm(&archive).await;
+        unpacked.and(removed)
     }
 
     /// Sets permission bits.

@@ -68,12 +68,16 @@ impl Session {
             target = self.place_for(target, name, options.parents).await?;
         }
         if options.overwrite != Overwrite::Replace {
-            match self.api.stat(&target, false).await {
+            let mut there = self.api.stat(&target, false).await;
+            if matches!(&there, Ok(stat) if FileKind::from_mode(stat.mode) == FileKind::Directory) {
+                target = target.join(name)?;
+                there = self.api.stat(&target, false).await;
+            }
+            match there {
                 Ok(_) if options.overwrite == Overwrite::Skip => return Ok(Summary::skipped()),
                 Ok(_) => {
-                    return Err(
-                        Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target.as_str())
-                    );
+                    let message = format!("{target} is already there");
+                    return Err(Error::new(Kind::AlreadyExists, message).about(target.as_str()));
                 }
                 Err(error) if error.kind == Kind::NotFound => {}
                 Err(error) => return Err(error),

@@ -27,7 +27,9 @@ impl Session {
         let (mut skip, mut left, mut written) = (offset, length.unwrap_or(u64::MAX), 0);
         let broken = |error: &SendError| self.api.client.unanswered(error, &self.options.url, Effect::Read).about(path);
         if skip == 0 && left == u64::MAX {
-            return crate::http::copy(answer.body.as_mut(), into).await.map_err(|e| broken(&e));
+            let copied = crate::http::copy(answer.body.as_mut(), into).await.map_err(|e| broken(&e))?;
+            into.flush().await?;
+            return Ok(copied);
         }
         // The server sends the whole file: what is not asked for is passed over, and what comes after is not waited for.
         while left > 0 {
@@ -42,6 +44,7 @@ impl Session {
             let state = Progress { bytes_done: written, bytes_total: total, ..Progress::waiting("read-stream", path) };
             report(progress, &state)?;
         }
+        into.flush().await?;
         Ok(written)
     }
 

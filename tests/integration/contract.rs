@@ -8,7 +8,7 @@ use wit_parser::WorldItem;
 use crate::puppet;
 
 /// What Rust's standard library drags in on wasm32-wasip2, and what the plugin never relies on.
-const STANDARD_LIBRARY: [&str; 10] = [
+const STANDARD_LIBRARY: [&str; 11] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stdin",
@@ -19,6 +19,8 @@ const STANDARD_LIBRARY: [&str; 10] = [
     "wasi:cli/terminal-stdin",
     "wasi:cli/terminal-stdout",
     "wasi:cli/terminal-stderr",
+    // The seed of its hash maps.
+    "wasi:random/insecure-seed",
 ];
 
 /// Without the version.

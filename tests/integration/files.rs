@@ -7,10 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use aiida_firecrest_host::progress::Answer;
-use aiida_firecrest_host::transport::{ListOptions, OverwritePolicy, TransferOptions, Verification};
+use aiida_firecrest_host::transport::{Command, ListOptions, OverwritePolicy, TransferOptions, Verification};
 use aiida_firecrest_host::types::{ErrorKind, FileKind};
 use aiida_firecrest_tests::{Rig, failure, kind, mode, names, noise};
-use firecrest_simulator::{Fault, FaultKind};
+use firecrest_simulator::{Fault, FaultKind, JobLag};
 
 const LIST: ListOptions = ListOptions { recursive: false, hidden: false, pattern: None };
 /// A direct download has to fit the server's buffer of 5 MiB as base64.
@@ -155,7 +155,9 @@ async fn streams_bring_bytes_both_ways() {
         });
         let count = rig.session.read_stream(&path, offset, length, writer).await.unwrap();
         assert_eq!(count, range.len() as u64);
-        assert!(collect.await.unwrap() == content[range.clone()], "{range:?}");
+        let collected = collect.await.unwrap();
+        assert_eq!(collected.len(), range.len(), "all of {range:?} has arrived when the call returns");
+        assert!(collected == content[range.clone()], "{range:?}");
     }
 }
 
@@ -804,19 +806,34 @@ async fn an_error_names_its_subject_and_carries_what_the_server_said() {
     assert_eq!(error.retry_after_ms, None);
 }
 
+// ---- beyond single files: one look at each, so that none of them is broken altogether
+
 #[tokio::test]
-async fn what_is_not_there_yet_is_unsupported_and_names_itself() {
+async fn copy_to_brings_a_file_to_another_sessions_cluster() {
     let mut rig = Rig::open().await;
-    let (path, options) = (rig.place("f", b"1"), rig.options());
+    let (path, target, mut options) = (rig.place("f", b"abc"), rig.remote("copied"), rig.options());
+    options.set("compute_resource", "cluster-account");
     let peer = rig.session.open_peer(&options, None).await.unwrap();
-    let error = failure(rig.session.copy_to(&path, &peer, &path, &self::options()).await);
-    assert_eq!((error.kind, error.subject.as_deref()), (ErrorKind::Unsupported, Some("copy-to")));
-    let large = rig.local_file("large", &noise(UPLOAD_LIMIT + 1), 0o644);
-    let remote = rig.remote("large");
-    assert_eq!(kind(rig.session.put(&large, &remote, &self::options()).await), ErrorKind::Unsupported);
-    assert!(!Path::new(&remote).exists());
-    let large = rig.place("large", &noise(DOWNLOAD_LIMIT + 1));
-    let local = rig.local("got");
-    assert_eq!(kind(rig.session.get(&large, &local, &self::options()).await), ErrorKind::Unsupported);
-    assert!(!local.exists());
+    let summary = rig.session.copy_to(&path, &peer, &target, &self::options()).await.unwrap();
+    assert_eq!((summary.files, summary.bytes, fs::read(&target).unwrap()), (1, 3, b"abc".to_vec()));
+}
+
+#[tokio::test]
+async fn copy_rename_and_exec_do_what_their_names_say() {
+    let mut rig = Rig::setup().knobs(|knobs| knobs.job_lag = JobLag::NONE).open().await;
+    let (path, copied, moved) = (rig.place("f", b"abc"), rig.remote("copied"), rig.remote("mo ved"));
+    rig.session.copy(&path, &copied, true).await.unwrap();
+    assert_eq!((fs::read(&path).unwrap(), fs::read(&copied).unwrap()), (b"abc".to_vec(), b"abc".to_vec()));
+    assert_eq!(kind(rig.session.rename(&copied, &path).await), ErrorKind::AlreadyExists);
+    rig.session.rename(&copied, &moved).await.unwrap();
+    assert!(!Path::new(&copied).exists() && fs::read(&moved).unwrap() == b"abc");
+    let command = Command {
+        line: "cat; echo it\\'s >&2; exit 3".into(),
+        working_directory: None,
+        environment: Vec::new(),
+        stdin: b"in".to_vec(),
+        time_limit: None,
+    };
+    let output = rig.session.exec(&command).await.unwrap();
+    assert_eq!((output.exit_code, output.stdout, output.stderr), (3, b"in".to_vec(), b"it's\n".to_vec()));
 }

@@ -31,12 +31,21 @@ async fn an_origin_that_is_not_allowed_is_never_asked() {
     session.whoami().await.unwrap();
 }
 
+/// Those of `url` and `token_uri`, and the object store that the server names; where origins are given, nothing is added to them.
 #[tokio::test]
 async fn the_servers_origins_are_allowed_unless_others_are_given() {
     let (simulator, options, policy) = Rig::setup().serve().await;
+    let origin = |url: &str| Origin::parse(url).unwrap();
     let session = Session::open(plugin(), &options, &policy).await.unwrap();
-    assert_eq!(session.policy().origins(), [Origin::parse(simulator.url()).unwrap()]);
+    let mut allowed = session.policy().origins().to_vec();
+    let mut expected = vec![origin(simulator.url()), origin(simulator.s3_url())];
+    allowed.sort();
+    expected.sort();
+    assert_eq!(allowed, expected);
     assert_eq!(session.telemetry().counters().refused, 0);
+    let given = Policy::only([origin(simulator.url())]);
+    let session = Session::open(plugin(), &options, &given).await.unwrap();
+    assert_eq!(session.policy().origins(), [origin(simulator.url())]);
 }
 
 #[tokio::test]
@@ -107,7 +116,10 @@ async fn no_symlink_and_no_dots_lead_out_of_a_granted_folder() {
         let error = rig.session.get(&source, root.join(name), &Default::default()).await.unwrap_err();
         assert_eq!(error.exit_code(), 5, "{name}: {error}");
     }
-    assert_eq!((names(root.join("other")), fs::read(root.join("other/file")).unwrap()), (vec!["file".into()], b"other".to_vec()));
+    assert_eq!(
+        (names(root.join("other")), fs::read(root.join("other/file")).unwrap()),
+        (vec!["file".into()], b"other".to_vec())
+    );
 }
 
 #[tokio::test]
@@ -238,8 +250,12 @@ fn a_plugin_of_another_contract_is_not_loaded() {
         }
     };
     let error = load("package other:thing@1.0.0; interface i { f: func(); } world w { export i; }");
-    assert!(matches!(&error, LoadError::OtherContract { exports, .. } if exports[0] == "other:thing/i@1.0.0"), "{error:?}");
-    let interfaces = "interface configuration { f: func(); } interface transport { f: func(); } interface scheduler { f: func(); }";
+    assert!(
+        matches!(&error, LoadError::OtherContract { exports, .. } if exports[0] == "other:thing/i@1.0.0"),
+        "{error:?}"
+    );
+    let interfaces =
+        "interface configuration { f: func(); } interface transport { f: func(); } interface scheduler { f: func(); }";
     let world = "world w { export configuration; export transport; export scheduler; }";
     let error = load(&format!("package aiida:hpc@0.2.0; {interfaces} {world}"));
     assert!(matches!(error, LoadError::OtherVersion { .. }), "{error:?}");
@@ -281,7 +297,17 @@ async fn no_secret_is_shown_anywhere() {
 
     // The server echoes the token in a header of its refusal.
     rig.simulator.revoke_tokens();
-    rig.simulator.plant(Fault { times: 4, ..Fault::once("/token", FaultKind::Answer { status: 401, body: format!("{{\"error\":\"invalid_client\",\"echo\":\"{secret}\"}}"), headers: vec![] }) });
+    rig.simulator.plant(Fault {
+        times: 4,
+        ..Fault::once(
+            "/token",
+            FaultKind::Answer {
+                status: 401,
+                body: format!("{{\"error\":\"invalid_client\",\"echo\":\"{secret}\"}}"),
+                headers: vec![],
+            },
+        )
+    });
     let path = rig.place("f", b"1");
     let mut errors = vec![rig.session.stat(&path).await.unwrap_err()];
     let mut wrong = rig.options();

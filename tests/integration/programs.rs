@@ -14,7 +14,13 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let profile = if profile == "debug" { "dev".to_owned() } else { profile };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).args(["build", "--quiet", "--bins", "--profile", &profile]);
+    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).args([
+        "build",
+        "--quiet",
+        "--bins",
+        "--profile",
+        &profile,
+    ]);
     // The packages of this build: with the same features, nothing is compiled twice.
     build.args(["-p", "aiida-firecrest-host", "-p", "firecrest-simulator", "-p", "aiida-firecrest-tests"]);
     build.arg("--target-dir").arg(target_folder());

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::Api;
-use super::models::{Job, JobMetadata, Jobs, Metadata, Submitted};
+use super::lenient::{Field, JobMetadata};
+use super::models::{Job, Jobs};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::Call;
 use crate::firecrest::errors::SYSTEM_NOT_FOUND;
@@ -72,9 +73,9 @@ impl Api {
             }
         }
         let body = json!({ "job": job });
-        let answer: Submitted =
+        let answer: serde_json::Value =
             self.client.fetch(&Call::json(Method::Post, self.jobs_path(), &body, Effect::Write, subject)).await?;
-        answer.job_id.map(|id| id.joined()).filter(|id| !id.is_empty()).ok_or_else(|| {
+        Field::new(&answer).at("jobId").text().ok_or_else(|| {
             let message = "the server took the job but did not tell its id: look for it among the jobs";
             Error::new(Kind::OutcomeUnknown, message).about(subject)
         })
@@ -100,8 +101,7 @@ impl Api {
     pub async fn job_metadata(&self, id: &str) -> Result<JobMetadata> {
         let mut segments = self.job_path(id);
         segments.push("metadata");
-        let metadata: Metadata = self.client.fetch(&Call::get(segments, vec![], id)).await?;
-        Ok(metadata.jobs.into_iter().next().unwrap_or_default())
+        Ok(JobMetadata::read(&self.client.fetch(&Call::get(segments, vec![], id)).await?))
     }
 
     /// `scancel`.

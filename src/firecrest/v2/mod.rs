@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod jobs;
+pub mod lenient;
 pub mod listing;
 pub mod models;
 pub mod status;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 /// Most answers put what was asked for under `output`.
 #[derive(Debug, Deserialize)]
@@ -51,214 +51,6 @@ pub struct WireEntry {
     pub size: u64,
 }
 
-/// `ops/checksum`.
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs)]
-pub struct Checksum {
-    pub checksum: String,
-}
-
-/// `status/systems`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[allow(missing_docs)]
-pub struct Systems {
-    pub systems: Vec<System>,
-}
-
-/// One system of it.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct System {
-    pub name: String,
-    #[serde(default)]
-    pub scheduler: SchedulerInfo,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub services_health: Vec<ServiceHealth>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub file_systems: Vec<FileSystem>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub data_operation: DataOperation,
-}
-
-/// `scheduler` of a system.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[allow(missing_docs)]
-pub struct SchedulerInfo {
-    #[serde(rename = "type", default)]
-    pub kind: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub version: String,
-}
-
-/// `servicesHealth` of a system.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct ServiceHealth {
-    pub service_type: String,
-    #[serde(default)]
-    pub path: Option<String>,
-    #[serde(default)]
-    pub healthy: bool,
-    #[serde(default)]
-    pub message: Option<String>,
-}
-
-/// `fileSystems` of a system.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct FileSystem {
-    pub path: String,
-    #[serde(default)]
-    pub data_type: String,
-    #[serde(default)]
-    pub default_work_dir: bool,
-}
-
-/// `dataOperation` of a system. The server writes these names in snake case.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[allow(missing_docs)]
-pub struct DataOperation {
-    #[serde(default, alias = "maxOpsFileSize")]
-    pub max_ops_file_size: Option<u64>,
-    #[serde(default, alias = "dataTransfer")]
-    pub data_transfer: Option<DataTransfer>,
-    #[serde(default, alias = "datatransferJobsDirectives", deserialize_with = "null_is_default")]
-    pub datatransfer_jobs_directives: Vec<String>,
-}
-
-/// How large files travel.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[allow(missing_docs)]
-pub struct DataTransfer {
-    #[serde(default, alias = "serviceType")]
-    pub service_type: Option<String>,
-    #[serde(default, alias = "publicUrl")]
-    pub public_url: Option<String>,
-    #[serde(default)]
-    pub multipart: Option<Multipart>,
-}
-
-/// Of an S3 transfer.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[allow(missing_docs)]
-pub struct Multipart {
-    #[serde(default, alias = "maxPartSize")]
-    pub max_part_size: Option<u64>,
-}
-
-/// `userinfo`. Ids come as text; the shape changes in 2.6.0, so nothing of it is needed.
-#[derive(Debug, Default, Deserialize)]
-#[allow(missing_docs)]
-pub struct UserInfo {
-    #[serde(default)]
-    pub user: Named,
-    #[serde(default)]
-    pub group: Option<Named>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub groups: Vec<Named>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub accounts: Vec<Account>,
-}
-
-/// A user or a group.
-#[derive(Debug, Default, Deserialize)]
-#[allow(missing_docs)]
-pub struct Named {
-    #[serde(default, deserialize_with = "maybe_number")]
-    pub id: Option<u64>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub name: String,
-}
-
-/// An account that jobs can be billed to.
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs)]
-pub struct Account {
-    pub name: String,
-    #[serde(default)]
-    pub default: bool,
-}
-
-/// `partitions`.
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs)]
-pub struct Partitions {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub partitions: Vec<Partition>,
-}
-
-/// One of them; its state is under the key `partition`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct Partition {
-    pub name: String,
-    #[serde(default, deserialize_with = "maybe_number")]
-    pub cpus: Option<u64>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    pub total_nodes: Option<u64>,
-    #[serde(default, rename = "partition")]
-    pub state: Option<Words>,
-}
-
-/// `nodes`.
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs)]
-pub struct Nodes {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub nodes: Vec<Node>,
-}
-
-/// One of them.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct Node {
-    pub name: String,
-    #[serde(default)]
-    pub state: Option<Words>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    pub cpus: Option<u64>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    pub idle_cpus: Option<u64>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    pub free_memory: Option<u64>,
-    #[serde(default)]
-    pub partitions: Option<Words>,
-    #[serde(default)]
-    pub features: Option<Words>,
-}
-
-/// `reservations`.
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs)]
-pub struct Reservations {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub reservations: Vec<Reservation>,
-}
-
-/// One of them.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct Reservation {
-    #[serde(default)]
-    pub name: String,
-    #[serde(default)]
-    pub state: Option<Words>,
-    #[serde(default, alias = "nodeList")]
-    pub nodes: Option<Words>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    pub start_time: Option<u64>,
-    #[serde(default, deserialize_with = "maybe_number")]
-    pub end_time: Option<u64>,
-    #[serde(default)]
-    pub features: Option<Words>,
-}
-
 /// `compression` of compress and extract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -279,15 +71,6 @@ impl Compression {
             Self::Xz => "xz",
         }
     }
-}
-
-/// `POST jobs`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct Submitted {
-    #[serde(default)]
-    pub job_id: Option<Words>,
 }
 
 /// A list of jobs, each still as it came: it is handed on as raw data, too.
@@ -364,29 +147,6 @@ pub struct Task {
     pub status: JobStatus,
     #[serde(default)]
     pub time: JobTime,
-}
-
-/// `jobs/{id}/metadata`.
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs)]
-pub struct Metadata {
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub jobs: Vec<JobMetadata>,
-}
-
-/// What a job was submitted with.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct JobMetadata {
-    #[serde(default)]
-    pub script: Option<String>,
-    #[serde(default)]
-    pub standard_input: Option<String>,
-    #[serde(default)]
-    pub standard_output: Option<String>,
-    #[serde(default)]
-    pub standard_error: Option<String>,
 }
 
 /// A word, a number, or a list of words: Slurm's versions do not agree on which.

@@ -3,10 +3,10 @@
 //! The scripts of these jobs put the path between double quotes, HTML-escaped, or without quotes at all
 //! (`lib/datatransfers/scripts/`, 2.5.7): only a [`PlainPath`] survives that.
 
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Api;
+use super::lenient::Field;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::Call;
 use crate::http::retry::Effect;
@@ -31,47 +31,50 @@ impl PlainPath {
 }
 
 /// The job that moves the bytes on the cluster's side.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
+#[derive(Debug, Clone)]
 pub struct TransferJob {
-    #[serde(alias = "job_id")]
-    pub job_id: super::models::Words,
-    pub logs: Logs,
-}
-
-/// Where that job writes. Nobody else removes these.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
-pub struct Logs {
-    #[serde(alias = "output_log")]
+    /// The scheduler's id.
+    pub job_id: String,
+    /// Where that job writes. Nobody else removes these.
     pub output_log: String,
-    #[serde(alias = "error_log")]
+    /// Where it writes its errors.
     pub error_log: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What has begun. Older servers write its names in snake case.
 struct Started {
-    #[serde(alias = "transfer_job")]
-    transfer_job: TransferJob,
-    #[serde(alias = "transfer_directives")]
-    transfer_directives: Directives,
+    job: TransferJob,
+    parts_upload_urls: Vec<String>,
+    complete_upload_url: Option<String>,
+    max_part_size: Option<u64>,
+    download_url: Option<String>,
 }
 
-/// Older servers write these names in snake case.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Directives {
-    #[serde(default, alias = "parts_upload_urls")]
-    parts_upload_urls: Vec<String>,
-    #[serde(default, alias = "complete_upload_url")]
-    complete_upload_url: Option<String>,
-    #[serde(default, alias = "max_part_size")]
-    max_part_size: Option<u64>,
-    #[serde(default, alias = "download_url")]
-    download_url: Option<String>,
+impl Started {
+    fn read(answer: &Value) -> Self {
+        let answer = Field::new(answer);
+        let job = answer.either(["transferJob", "transfer_job"]);
+        let logs = job.at("logs");
+        let told = answer.either(["transferDirectives", "transfer_directives"]);
+        // The first servers with this call had them beside the job.
+        let find = |keys: [&str; 2]| told.either(keys).text().or_else(|| answer.either(keys).text());
+        let urls = ["partsUploadUrls", "parts_upload_urls"];
+        let mut parts: Vec<String> = told.either(urls).list().filter_map(Field::text).collect();
+        if parts.is_empty() {
+            parts = answer.either(urls).list().filter_map(Field::text).collect();
+        }
+        Self {
+            job: TransferJob {
+                job_id: job.either(["jobId", "job_id"]).text().unwrap_or_default(),
+                output_log: logs.either(["outputLog", "output_log"]).text().unwrap_or_default(),
+                error_log: logs.either(["errorLog", "error_log"]).text().unwrap_or_default(),
+            },
+            parts_upload_urls: parts,
+            complete_upload_url: find(["completeUploadUrl", "complete_upload_url"]),
+            max_part_size: find(["maxPartSize", "max_part_size"]).and_then(|size| size.parse().ok()),
+            download_url: find(["downloadUrl", "download_url"]),
+        }
+    }
 }
 
 /// An upload that has begun.
@@ -104,23 +107,23 @@ impl Api {
         let body = json!({"path": path.as_str(), "account": account,
             "transferDirectives": {"transferMethod": "s3", "fileSize": size}});
         let call = Call::json(Method::Post, self.transfer_path("upload"), &body, Effect::Write, path.as_str());
-        let Started { transfer_job: job, transfer_directives: told } = self.client.fetch(&call).await?;
+        let told = Started::read(&self.client.fetch(&call).await?);
         let parts = told.parts_upload_urls.iter().map(|url| address(url, path)).collect::<Result<Vec<_>>>()?;
         let complete = address(told.complete_upload_url.as_deref().unwrap_or_default(), path)?;
         let part_size = told.max_part_size.filter(|n| *n > 0).ok_or_else(|| strange(path, "it tells no part size"))?;
         if parts.len() as u64 != size.div_ceil(part_size) {
             return Err(strange(path, "the number of its parts does not fit the size"));
         }
-        Ok(Upload { job, parts, complete, part_size })
+        Ok(Upload { job: told.job, parts, complete, part_size })
     }
 
     /// Begins a download. Starts the job.
     pub async fn transfer_download(&self, path: &PlainPath, account: Option<&str>) -> Result<Download> {
         let body = json!({"path": path.as_str(), "account": account, "transferDirectives": {"transferMethod": "s3"}});
         let call = Call::json(Method::Post, self.transfer_path("download"), &body, Effect::Write, path.as_str());
-        let Started { transfer_job: job, transfer_directives: told } = self.client.fetch(&call).await?;
+        let told = Started::read(&self.client.fetch(&call).await?);
         let url = address(told.download_url.as_deref().unwrap_or_default(), path)?;
-        Ok(Download { job, url })
+        Ok(Download { job: told.job, url })
     }
 
     /// Runs a command beside a job of the user's, on its node (`srun --overlap`). The text goes through a shell on the way.
@@ -170,10 +173,10 @@ mod tests {
         let snake = r#"{"transferJob":{"jobId":7,"system":"c","workingDirectory":"/h","logs":{"outputLog":"/h/o","errorLog":"/h/e"}},
             "transferDirectives":{"transfer_method":"s3","parts_upload_urls":["http://s/1"],"complete_upload_url":"http://s/c","max_part_size":8}}"#;
         for text in [camel, snake] {
-            let started: Started = serde_json::from_str(text).unwrap();
-            assert_eq!(started.transfer_job.job_id.joined(), "7");
-            assert_eq!(started.transfer_directives.parts_upload_urls, ["http://s/1"]);
-            assert_eq!(started.transfer_directives.max_part_size, Some(8));
+            let started = Started::read(&serde_json::from_str(text).unwrap());
+            assert_eq!((started.job.job_id.as_str(), started.job.error_log.as_str()), ("7", "/h/e"));
+            assert_eq!(started.parts_upload_urls, ["http://s/1"]);
+            assert_eq!((started.max_part_size, started.complete_upload_url.as_deref()), (Some(8), Some("http://s/c")));
         }
     }
 }

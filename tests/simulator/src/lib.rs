@@ -20,9 +20,29 @@
 //! processes like any other and not locked in: submit only what you would run yourself. When a job or the simulator ends, its
 //! processes are killed: the job's process group, and whatever else still carries its mark in the environment.
 //!
+//! **Large files.** An object store listens on a port of its own ([`Simulator::s3_url`]): S3 with signed URLs, each signature and
+//! its expiry checked, one bucket a user. Upload and download jobs run scripts that do what the real ones do: look, `sleep 60`,
+//! look again, fetch by ranges, write logs. [`Simulator::s3_requests`] tells what was asked, [`Simulator::plant_s3`] makes it fail.
+//!
+//! **Where things are.**
+//!
+//! | file or folder | holds |
+//! |---|---|
+//! | `builder.rs`, `simulator.rs`, `knobs.rs`, `record.rs` | what a test sees: the start, the handle, what can be turned, what was asked |
+//! | `house.rs`, `paths.rs`, `commands.rs` | the root and its user, remote paths and their bounds, commands run as the user |
+//! | `server.rs`, `router.rs`, `routes.rs`, `request.rs`, `errors.rs` | connections, what surrounds every request, routes, checks, error texts |
+//! | `auth.rs`, `status.rs` | tokens; systems, nodes, the user |
+//! | `files/` | operations that act at once, and the upload's form |
+//! | `jobs/` | submission, the queue, processes, what is told of a job |
+//! | `transfer/` | operations that are jobs |
+//! | `s3/` | the object store |
+//! | `main.rs`, `run.rs` | the program |
+//!
 //! **What differs from a real server**, beside the paths: a single quote anywhere in a path is always the recorded 500 (a real
-//! server's shell makes something of an even number of them); links that lead out of the file systems are 403; nothing arrives in
-//! an object store (transfer/upload and transfer/download end in 501); job arrays, dependencies and reservations are refused.
+//! server's shell makes something of an even number of them); links that lead out of the file systems are 403; job arrays,
+//! dependencies and reservations are refused. What a real transfer job's shell would *run* of a path (`$(…)`, backticks, `${…}`,
+//! and variables whose value is not known here) makes the job fail instead; plain `$name` and backslashes are expanded as a shell
+//! would, and HTML escaping changes names as it does there. Neither the streamer nor wormhole is there.
 
 #![warn(missing_docs)]
 

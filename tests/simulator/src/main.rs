@@ -37,6 +37,9 @@ struct Arguments {
     /// The limit of direct uploads and of a command's output
     #[arg(long, value_name = "BYTES", default_value_t = 5 * 1024 * 1024)]
     max_ops_file_size: u64,
+    /// The largest part of an upload through the object store
+    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024 * 1024)]
+    max_part_size: u64,
     /// The version that the server tells
     #[arg(long = "version", value_name = "VERSION", default_value = "2.5.7")]
     server_version: String,
@@ -55,6 +58,9 @@ struct Arguments {
     /// The default system wants an account for transfer jobs
     #[arg(long)]
     account_required: bool,
+    /// Let an upload's job sleep so long between two looks for the object
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    transfer_sleep: f64,
     /// End when stdin closes, so that a parent takes it along
     #[arg(long)]
     until_stdin_closes: bool,
@@ -84,11 +90,13 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
         knobs.token_lifetime = Duration::from_secs(arguments.token_lifetime);
         knobs.command_time_limit = seconds(arguments.command_limit);
         knobs.job_query_cost = Duration::from_millis(arguments.job_query_cost);
+        knobs.transfer_sleep = seconds(arguments.transfer_sleep);
         if arguments.no_job_lag {
             knobs.job_lag = JobLag::NONE;
         }
         if let Some(system) = knobs.systems.first_mut() {
             system.max_ops_file_size = arguments.max_ops_file_size;
+            system.max_part_size = arguments.max_part_size;
             system.account_required = arguments.account_required;
         }
     });

@@ -1,13 +1,22 @@
 """Goes through pyfirecrest's v2 calls for files, jobs and status against one server, errors included.
 
-    python pyfirecrest.py CONFIG.json
+    python pyfirecrest.py CONFIG.json [--short-limit]
 
-CONFIG.json is what `firecrest-simulator --config-out` writes. Prints a line for each call, and ends with status 1 at the
+CONFIG.json is what `firecrest-simulator --config-out` writes. `--short-limit` says that commands may take a second at most, so
+that compressing 24 MiB has to become a job. Run it with a queue wait of some seconds, or an upload's job sleeps for a minute:
+
+    firecrest-simulator --queue-wait 1.5 --command-limit 1 --run sh -c \
+        'python pyfirecrest.py "$AIIDA_FIRECREST_CONFIG" --short-limit'
+
+Where the server's own limit is 1 MiB, pyfirecrest cannot read the logs of its own transfers: take 5 MiB or more.
+
+Prints a line for each call, and ends with status 1 at the
 first answer that is not what it should be. Everything happens in a new folder of the user's home, removed at the end.
 """
 
 import hashlib
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -200,18 +209,56 @@ def files(client, system, base, local):
     )
 
 
-def transfers(client, system, base):
+def transfers(client, system, base, account):
     """File operations that are jobs."""
-    client.cp(system, f"{base}/lines.txt", f"{base}/copy.txt")
+    client.cp(system, f"{base}/lines.txt", f"{base}/copy.txt", account=account)
     same = client.stat(system, f"{base}/copy.txt")["size"]
     expect("cp", same == client.stat(system, f"{base}/lines.txt")["size"], same)
-    client.mv(system, f"{base}/copy.txt", f"{base}/moved.txt")
+    client.mv(system, f"{base}/copy.txt", f"{base}/moved.txt", account=account)
     refused("mv", 404, "cannot statx", lambda: client.stat(system, f"{base}/copy.txt"))
     try:
-        client.mv(system, f"{base}/nope", f"{base}/x")
+        client.mv(system, f"{base}/nope", f"{base}/x", account=account)
         expect("mv of nothing", False, None)
     except TransferJobFailedException as error:
         said("mv of nothing", type(error).__name__)
+
+
+def large_files(client, system, base, local, account):
+    """Files around pyfirecrest's own limit for direct transfers (1 MiB): from there on, by way of the object store."""
+    limit = client.MAX_DIRECT_UPLOAD_SIZE
+    source, target = local / "large.bin", local / "large.back"
+    for size in (limit - 1, limit, 24 * 1024 * 1024 + 7):
+        content = os.urandom(size)
+        source.write_bytes(content)
+        large = size >= limit
+        sent = client.upload(system, str(source), base, "large.bin", account=account)
+        expect(f"upload of {size}", (sent is not None) == large, type(sent).__name__)
+        stat = client.stat(system, f"{base}/large.bin")
+        digest = client.checksum(system, f"{base}/large.bin")["checksum"]
+        same = stat["size"] == size and digest == hashlib.sha256(content).hexdigest()
+        expect("its size and checksum", same, (stat["size"], digest))
+        got = client.download(system, f"{base}/large.bin", str(target), account=account)
+        expect(f"download of {size}", (got is not None) == large, type(got).__name__)
+        expect("the same bytes", target.read_bytes() == content, size)
+
+
+def slow_archives(client, system, home, base, account, short):
+    """Archives that take longer than the command limit become jobs."""
+
+    def logs():
+        listed = client.list_files(system, home, show_hidden=True)
+        return len([file for file in listed if file["name"].startswith(".f7t_file_handling_job_")])
+
+    digest = client.checksum(system, f"{base}/large.bin")["checksum"]
+    before = logs()
+    client.compress(system, f"{base}/large.bin", f"{base}/large.tbz", compression="bzip2", account=account)
+    between = logs()
+    expect("compress of 24 MiB", not short or between > before, (before, between))
+    client.mkdir(system, f"{base}/large-out")
+    client.extract(system, f"{base}/large.tbz", f"{base}/large-out", compression="bzip2", account=account)
+    expect("extract of 24 MiB", not short or logs() > between, (between, logs()))
+    back = client.checksum(system, f"{base}/large-out/large.bin")["checksum"]
+    expect("the same bytes", back == digest, back)
 
 
 def jobs(client, system, base, local):
@@ -345,13 +392,16 @@ def main():
     except f7t.ClientsCredentialsException as error:
         expect("a wrong secret", error.responses[-1].status_code == 401, type(error).__name__)
     status(good, system, config)
+    account = config["billing_account"]
     base = f"{config['workdir'].rstrip('/')}/pyfirecrest-{uuid.uuid4()}"
     good.mkdir(system, base)
     try:
         with tempfile.TemporaryDirectory() as folder:
             local = pathlib.Path(folder)
             files(good, system, base, local)
-            transfers(good, system, base)
+            transfers(good, system, base, account)
+            large_files(good, system, base, local, account)
+            slow_archives(good, system, config["workdir"], base, account, "--short-limit" in sys.argv[2:])
             jobs(good, system, base, local)
     finally:
         good.rm(system, base)

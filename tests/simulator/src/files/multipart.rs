@@ -83,8 +83,10 @@ fn first_part<'a>(body: &'a [u8], marker: &[u8]) -> Result<Option<&'a [u8]>, Api
     }
 }
 
+type Two<'a> = (&'a [u8], &'a [u8]);
+
 /// A part's content-disposition, and what follows its headers. `None` where the body breaks off.
-fn headers(mut rest: &[u8]) -> Result<Option<(&[u8], &[u8])>, ApiError> {
+fn headers(mut rest: &[u8]) -> Result<Option<Two<'_>>, ApiError> {
     let mut disposition: &[u8] = b"";
     for _ in 0..=HEADER_LIMITS.1 {
         match rest {
@@ -118,9 +120,10 @@ fn headers(mut rest: &[u8]) -> Result<Option<(&[u8], &[u8])>, ApiError> {
     Err(invalid())
 }
 
+type End<'a> = (usize, Option<&'a [u8]>);
+
 /// Where a part ends (`None`: nowhere): its length, and what comes after the boundary unless it was the last one.
-#[expect(clippy::type_complexity, reason = "said in one line above")]
-fn end_of_part<'a>(content: &'a [u8], separator: &[u8]) -> Result<Option<(usize, Option<&'a [u8]>)>, ApiError> {
+fn end_of_part<'a>(content: &'a [u8], separator: &[u8]) -> Result<Option<End<'a>>, ApiError> {
     let mut at = 0;
     while let Some(step) = find(&content[at..], separator) {
         let length = at + step;

@@ -1,14 +1,21 @@
 //! Bodies that are counted on their way, and cut where a fault says so.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use tokio::time::Sleep;
+
 use super::record::Ticket;
+
+/// Between the last byte of an answer that is cut, and the cut.
+const FLUSH: Duration = Duration::from_millis(20);
 
 /// A request's body.
 pub(super) struct Inward {
@@ -47,6 +54,7 @@ pub(super) struct Outward {
     pub(super) inner: s3s::Body,
     pub(super) ticket: Ticket,
     pub(super) left: Option<u64>,
+    pub(super) pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Body for Outward {
@@ -58,6 +66,11 @@ impl Body for Outward {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, s3s::StdError>>> {
         if self.left == Some(0) {
+            // What was handed over has yet to be written.
+            let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(FLUSH)));
+            if pause.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
             return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionReset).into())));
         }
         let mut frame = Pin::new(&mut self.inner).poll_frame(context);

@@ -98,16 +98,19 @@ async fn handle(
     }
     let body_ticket = ticket.clone();
     let request = request.map(|inner| s3s::Body::http_body(Inward { inner, ticket: body_ticket }));
-    let response = match service.call(request).await {
+    let mut response = match service.call(request).await {
         Ok(response) => response,
         Err(_) => return plain(500, error("InternalError", "We encountered an internal error. Please try again.")),
     };
+    if let Ok(id) = http::HeaderValue::from_str(&uuid::Uuid::new_v4().simple().to_string()) {
+        response.headers_mut().insert("x-amz-request-id", id);
+    }
     ticket.answered(response.status().as_u16());
     if fault == Some(S3FaultKind::DropAfter) {
         line.cut();
         return outward(500, String::new(), ticket.clone());
     }
-    response.map(|inner| Outward { inner, ticket, left })
+    response.map(|inner| Outward { inner, ticket, left, pause: None })
 }
 
 /// What is known of a request before it is looked at.
@@ -140,7 +143,7 @@ fn error(code: &str, message: &str) -> String {
 
 fn outward(status: u16, body: String, ticket: super::record::Ticket) -> Response<Outward> {
     let inner = s3s::Body::from(body);
-    let mut response = Response::new(Outward { inner, ticket, left: None });
+    let mut response = Response::new(Outward { inner, ticket, left: None, pause: None });
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/xml"));
     response

@@ -256,6 +256,32 @@ async fn names_survive_as_they_do_on_the_real_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_uploads_name_is_read_to_the_letter() {
+    let simulator = quick().start().await.expect("a simulator");
+    let mut client = Client::new(&simulator);
+    assert_eq!(client.op("GET", "stat", "{home}", "").status, 200);
+    fs::create_dir(Path::new(simulator.home()).join("sub")).expect("a folder");
+    fs::set_permissions(Path::new(simulator.home()).join("sub"), fs::Permissions::from_mode(0o777)).expect("a mode");
+    for (sent, stored) in [
+        ("line\nfeed", "line\nfeed"),
+        ("a\\\"b", "a\"b"),
+        ("a\\\\b", "a\\b"),
+        ("sub/a.txt", "sub/a.txt"),
+        ("C:\\\\x\\\\a.txt", "a.txt"),
+    ] {
+        let answer = client.upload("{home}", sent, b"x");
+        assert_eq!(answer.status, 204, "{sent}: {}", answer.text());
+        assert!(Path::new(simulator.home()).join(stored).exists(), "{sent}");
+    }
+    // Read before anybody asks for a token.
+    client.token = None;
+    let answer = client.upload("{home}", "a\rb", b"x");
+    assert_eq!((answer.status, answer.message().as_str()), (400, "Invalid multipart data."));
+    assert!(answer.json()["user"].is_null());
+    assert_eq!(client.upload("{home}", "ab", b"x").status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_are_the_recorded_ones() {
     let limit = Duration::from_millis(1500);
     let simulator = quick().adjust(|knobs| knobs.command_time_limit = limit).start().await.expect("a simulator");

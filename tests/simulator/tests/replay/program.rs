@@ -106,3 +106,57 @@ async fn dropping_it_stops_it() {
     assert!(std::net::TcpStream::connect(&address).is_err());
     assert!(!root.exists());
 }
+
+/// The program with `--run` and a shell's script, that is given these arguments.
+fn run(script: &str, arguments: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_firecrest-simulator"))
+        .args(["--nodes", "1", "--run", "sh", "-c", script, "sh"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program")
+}
+
+#[test]
+fn a_command_runs_with_a_configuration_and_its_exit_code_is_ours() {
+    let script = r#"stat -c %a "$AIIDA_FIRECREST_CONFIG"; echo "$AIIDA_FIRECREST_CONFIG"; grep '"workdir"' "$AIIDA_FIRECREST_CONFIG"; echo "$@"; exit 7"#;
+    let done = run(script, &["--port", "--", "--run", "-x"]);
+    assert_eq!(done.status.code(), Some(7));
+    assert_eq!(String::from_utf8_lossy(&done.stderr), "");
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[3]), (4, "600", "--port -- --run -x"));
+    let home = lines[2].split('"').nth(3).expect("a path");
+    assert!(home.starts_with('/') && home.ends_with("/home/fireuser"), "{home}");
+    for gone in [lines[1], home] {
+        assert!(!std::path::Path::new(gone).exists(), "{gone}");
+    }
+    assert_eq!(run("kill -9 $$", &[]).status.code(), Some(137));
+    let missing = Command::new(env!("CARGO_BIN_EXE_firecrest-simulator"))
+        .args(["--run", "/no/such/program"])
+        .output()
+        .expect("the program");
+    assert_eq!(missing.status.code(), Some(127));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("cannot run /no/such/program"));
+}
+
+#[test]
+fn a_signal_is_passed_on_to_the_command() {
+    for (signal, code) in [("INT", 41), ("TERM", 42)] {
+        let script =
+            "trap 'exit 41' INT; trap 'exit 42' TERM; echo $AIIDA_FIRECREST_CONFIG; while :; do sleep 0.05; done";
+        let mut program = Command::new(env!("CARGO_BIN_EXE_firecrest-simulator"))
+            .args(["--run", "sh", "-c", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        let mut config = String::new();
+        BufReader::new(program.stdout.take().expect("its stdout")).read_line(&mut config).expect("a line");
+        assert!(std::path::Path::new(config.trim()).exists());
+        let sent = Command::new("bash").args(["-c", &format!("kill -{signal} {}", program.id())]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+        assert_eq!(program.wait().expect("its end").code(), Some(code));
+        assert!(!std::path::Path::new(config.trim()).exists());
+    }
+}

@@ -126,7 +126,7 @@ async fn an_upload_goes_through_the_object_store() {
         simulator.adjust(|knobs| knobs.nodes = 1);
         let (state, exit, output, errors) = ended(&mut client, &told);
         assert_eq!((state.as_str(), exit, errors.as_str()), ("COMPLETED", 0, ""));
-        let mib = format!("{}.{}", size / MIB, if size == 17 * MIB { "000" } else { "000" });
+        let mib = format!("{}.000", size / MIB);
         let id = text(&told["transferJob"]["jobId"]);
         assert_eq!(
             undated(&output),
@@ -183,7 +183,8 @@ async fn a_late_upload_waits_for_the_jobs_sleep_and_attach_ends_it() {
     let command = r#"bash -c 'for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = sleep ] && grep -qz "^SLURM_JOB_ID=$SLURM_JOB_ID\$" $p/environ 2>/dev/null && kill ${p#/proc/}; done; exit 0'"#;
     let body = json!({ "command": command }).to_string();
     let answer = client.with_json("PUT", &format!("/compute/{{system}}/jobs/{id}/attach"), &body);
-    assert_eq!(answer.status, 204, "{}", answer.text());
+    // The job may end before the command does, and takes it along.
+    assert!(answer.status == 204 || answer.message().contains("Exited with exit code 137"), "{}", answer.text());
     let (state, _, output, errors) = ended(&mut client, &told);
     assert_eq!(state, "COMPLETED");
     assert!(output.contains("File was successfully downloaded"), "{output}");
