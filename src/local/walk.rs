@@ -49,7 +49,7 @@ impl<'l> Walk<'l> {
     }
 
     /// The next path; none at the end.
-    pub fn next(&mut self) -> Result<Option<Found>> {
+    pub fn step(&mut self) -> Result<Option<Found>> {
         loop {
             let Some((directory, names, _)) = self.open.last_mut() else { return Ok(None) };
             let Some(name) = names.next() else {

@@ -50,10 +50,11 @@ impl Session {
         // What can have something below it: a symlink may lead to a directory.
         let folders: Vec<&Entry> =
             entries.iter().filter(|e| matches!(e.kind, FileKind::Directory | FileKind::Symlink)).collect();
-        if folders.len() > 1 && folders.iter().all(|entry| entry.kind == FileKind::Directory) {
-            if let Some(found) = self.expand_together(&base, names).await? {
-                return Ok(found);
-            }
+        if folders.len() > 1
+            && folders.iter().all(|entry| entry.kind == FileKind::Directory)
+            && let Some(found) = self.expand_together(&base, names).await?
+        {
+            return Ok(found);
         }
         let each = folders.into_iter().map(|folder| self.expand_below(below(&base, &folder.path), rest));
         let mut union = BTreeSet::new();

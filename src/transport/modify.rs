@@ -96,9 +96,11 @@ impl Session {
             Err(error) if error.kind == Kind::InvalidArgument => {
                 return self.symlink_as_member(target.as_str(), place).await;
             }
-            made => listing::attributes(made?),
+            made => made?,
         };
-        if made.kind == FileKind::Symlink && made.link_target.as_deref() == Some(target.as_str()) {
+        // Both read alike: what the listing makes of a backslash is the same on either side.
+        let says = made.link_target.as_deref().map(listing::unescape);
+        if made.kind == "l" && says == Some(listing::unescape(target.as_str())) {
             return Ok(());
         }
         // ln(1) made it inside the directory that is there.

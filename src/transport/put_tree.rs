@@ -158,7 +158,7 @@ impl Session {
         let mut large: Vec<(String, String, u64)> = Vec::new();
         add_directory(&mut batch, root.to_owned(), local);
         let mut walk = Walk::new(files.as_ref(), local, options.dereference)?;
-        while let Some(Found { path, stat }) = walk.next()? {
+        while let Some(Found { path, stat }) = walk.step()? {
             let place = walk.local_path(&path);
             let inside = format!("{root}/{path}");
             let kind = match stat.kind {

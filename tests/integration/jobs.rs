@@ -389,9 +389,9 @@ async fn what_the_submission_says_wins_over_the_script() {
 }
 
 #[tokio::test]
-async fn the_billing_account_of_the_options_is_taken() {
+async fn the_billing_account_of_the_options_is_for_our_own_jobs_and_not_for_a_users() {
     let mut rig = Rig::setup().option("billing_account", "users").knobs(|k| k.job_lag = JobLag::NONE).open().await;
-    assert_eq!(run(&mut rig, "#!/bin/bash\ntrue\n").await.account.as_deref(), Some("users"));
+    assert_eq!(run(&mut rig, "#!/bin/bash\ntrue\n").await.account.as_deref(), Some("staff"));
 }
 
 #[tokio::test]
