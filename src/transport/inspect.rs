@@ -73,7 +73,7 @@ impl Session {
         let link = RemotePath::parse(path)?;
         let lines = self.api.ls(link.as_str(), false, false).await.map_err(|e| e.about(path))?;
         // A symlink is listed by itself, under its whole name; a directory is listed by its entries.
-        let own_name = |line: &WireEntry| listing::unescape(&line.name) == link.as_str().as_bytes();
+        let own_name = |line: &WireEntry| listing::unescape(&line.name) == listing::unescape(link.as_str());
         let itself = lines.into_iter().find(own_name).map(listing::attributes);
         let itself = itself.filter(|entry| entry.kind == FileKind::Symlink);
         match itself.and_then(|entry| entry.link_target) {

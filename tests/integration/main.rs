@@ -5,6 +5,9 @@
 //! | `budget`      | how many requests an operation costs, exactly                                      |
 //! | `files`       | what the transport does, and every error that it promises                          |
 //! | `names`       | names that shells, forms and listings trip over                                    |
+//! | `trees`       | folders and patterns, up and down                                                  |
+//! | `large`       | files past the direct limit                                                        |
+//! | `cluster`     | globs, copies, renames, archives, commands                                         |
 //! | `jobs`        | from a job template to a job's end                                                 |
 //! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
 //! | `contract`    | the component's imports, exports, size and options                                 |
@@ -17,13 +20,16 @@
 
 mod budget;
 mod cli;
+mod cluster;
 mod contract;
 mod files;
 mod host;
 mod jobs;
+mod large;
 mod names;
 mod programs;
 mod puppet;
 mod pyfirecrest;
 mod raw;
+mod trees;
 mod wire;
