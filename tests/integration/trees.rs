@@ -272,7 +272,7 @@ async fn a_failed_get_leaves_nothing() {
     let tree = rig.place_directory("tree");
     let closed = rig.place("tree/closed", b"x");
     rig.forbid(&closed);
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let back = rig.local("back");
     let got = rig.session.get(&tree, &back, &TransferOptions::default()).await;
     if rig.simulator.uid() != 0 {
