@@ -115,10 +115,62 @@ pub(crate) enum Command {
         #[arg(required = true, value_name = "REMOTE")]
         paths: Vec<String>,
     },
-    /// Move local files to the cluster
+    /// Move local files and folders to the cluster
     Put(Transfer),
-    /// Move files from the cluster to this machine
+    /// Move files and folders from the cluster to this machine
     Get(Transfer),
+    /// Put or get only what differs between two folders
+    Sync(Sync),
+    /// Copy on the cluster
+    Cp(Copy),
+    /// Move to a new name on the cluster
+    Mv {
+        #[arg(value_name = "REMOTE")]
+        source: String,
+        /// A name that is not taken; with a slash at its end, a directory to move into
+        #[arg(value_name = "TARGET")]
+        target: String,
+    },
+    /// Make a symlink
+    Ln {
+        /// A symbolic link: the server knows no other
+        #[arg(short, long, required = true)]
+        symbolic: bool,
+        /// Where it points; kept as it is written
+        #[arg(value_name = "TARGET")]
+        target: String,
+        #[arg(value_name = "LINK")]
+        link: String,
+    },
+    /// Print where symlinks point
+    Readlink {
+        #[arg(required = true, value_name = "REMOTE")]
+        paths: Vec<String>,
+    },
+    /// Print the paths that match shell patterns
+    Glob {
+        /// `*`, `?`, `[a-z]`, and `**` for any depth; quoted, so that the shell here leaves it alone
+        #[arg(required = true, value_name = "PATTERN")]
+        patterns: Vec<String>,
+    },
+    /// Draw what is in a directory
+    Tree(Tree),
+    /// Pack files and directories into an archive on the cluster
+    Compress(Compress),
+    /// Unpack an archive on the cluster into a directory, which is made if missing
+    Extract {
+        /// How it is packed [default: told from the archive's name]
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// Leave out this many leading names of every member
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        strip: u32,
+        archive: String,
+        #[arg(value_name = "DIR")]
+        target: String,
+    },
+    /// Run a command on the cluster as a short job; the exit code is the command's
+    Exec(Exec),
     /// Print files
     Cat {
         #[arg(required = true, value_name = "REMOTE")]
@@ -200,10 +252,13 @@ pub(crate) struct Stat {
 
 #[derive(Args)]
 pub(crate) struct Transfer {
+    /// Move folders with all that is in them
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
     /// What to do where the target is there
     #[arg(long, value_enum, default_value = "replace")]
     pub(crate) overwrite: Overwrite,
-    /// Move symlinks themselves, not what they point to
+    /// Inside folders, move symlinks themselves, not what they point to
     #[arg(short = 'P', long)]
     pub(crate) no_dereference: bool,
     /// A source that is not there is no error
@@ -221,7 +276,7 @@ pub(crate) struct Transfer {
     /// Permission bits for the target, in octal [default: the source's]
     #[arg(long, value_parser = octal)]
     pub(crate) mode: Option<u32>,
-    /// What to move
+    /// What to move; a shell pattern works on both sides, locally in the last name
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<String>,
     /// Where to: a file, or a directory to move into
@@ -237,6 +292,158 @@ pub(crate) enum Overwrite {
     Fail,
     /// Leave what is there
     Skip,
+}
+
+#[derive(Args)]
+#[command(after_help = SYNC)]
+pub(crate) struct Sync {
+    /// Make LOCAL like REMOTE, in place of REMOTE like LOCAL
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Remove what the source does not have
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Compare files of one size by SHA-256 even where their times are the same
+    #[arg(long)]
+    pub(crate) checksum: bool,
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// A folder on this machine
+    pub(crate) local: PathBuf,
+    /// A folder on the cluster
+    pub(crate) remote: String,
+}
+
+const SYNC: &str = "\
+What is in the one folder is compared with what is in the other, hidden names too:
+  sizes differ                                     copied
+  size and time of last change are the same        left alone (not with --checksum)
+  the size is the same, the time is not            SHA-256 decides: copied where it differs
+Times are told by the cluster in a time zone of its own, which is learnt from one file; to be an hour apart counts
+as the same, for summer time. A symlink is a symlink with the same target, and is never followed. Of permissions the
+owner's are compared. A directory is replaced by something else only with --delete.";
+
+#[derive(Args)]
+pub(crate) struct Copy {
+    /// Copy directories with all that is in them
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Copy what symlinks point to, not the links
+    #[arg(short = 'L', long)]
+    pub(crate) dereference: bool,
+    /// What to copy; its last name may be a shell pattern
+    #[arg(value_name = "REMOTE")]
+    pub(crate) source: String,
+    /// Where to: a new name, or a directory to copy into
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Tree {
+    /// Names that begin with a dot, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only so many levels
+    #[arg(short = 'L', long = "level", value_name = "DEPTH", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) depth: Option<u16>,
+    #[arg(value_name = "REMOTE")]
+    pub(crate) path: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Compress {
+    /// How to pack [default: told from the archive's name]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// What names in the archive are relative to [default: each source's own directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<String>,
+    /// Pack what symlinks point to
+    #[arg(long)]
+    pub(crate) dereference: bool,
+    /// Only regular files whose last name matches this shell pattern
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) pattern: Option<String>,
+    /// Replace an archive that is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    pub(crate) archive: String,
+    /// What to pack; the last name may be a shell pattern
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+}
+
+/// How an archive is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    None,
+    Gzip,
+    Bzip2,
+    Xz,
+}
+
+impl Format {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Format::None => "none",
+            Format::Gzip => "gzip",
+            Format::Bzip2 => "bzip2",
+            Format::Xz => "xz",
+        }
+    }
+
+    /// By the archive's name, as the plugin tells it in `extract`.
+    pub(crate) fn of_name(name: &str) -> Option<Format> {
+        let name = name.to_ascii_lowercase();
+        let ends = |endings: &[&str]| endings.iter().any(|end| name.ends_with(end));
+        match () {
+            () if ends(&[".tar"]) => Some(Format::None),
+            () if ends(&[".tar.gz", ".tgz"]) => Some(Format::Gzip),
+            () if ends(&[".tar.bz2", ".tar.bz", ".tbz2", ".tbz"]) => Some(Format::Bzip2),
+            () if ends(&[".tar.xz", ".txz"]) => Some(Format::Xz),
+            () => None,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Exec {
+    /// The working directory on the cluster [default: the home directory]
+    #[arg(long, value_name = "REMOTE")]
+    pub(crate) cwd: Option<String>,
+    /// An environment variable; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) env: Vec<(String, String)>,
+    /// What the command reads: a file, or - for stdin [default: nothing]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stdin: Option<PathBuf>,
+    /// The job's time limit, e.g. 90, 90s, 10m [default: the plugin's]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) time: Option<Duration>,
+    /// A command and its arguments, or one shell command line; options of this program stand before it
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+impl Exec {
+    /// The shell line: one argument is taken as it is, several are quoted, so that each arrives as it was written.
+    pub(crate) fn line(&self) -> String {
+        match self.command.as_slice() {
+            [line] => line.clone(),
+            words => words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
+/// A word as a POSIX shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[derive(Args)]
@@ -346,5 +553,67 @@ mod tests {
         }
         assert_eq!(octal("640"), Ok(0o640));
         assert!(octal("10000").is_err() && octal("8").is_err());
+    }
+
+    fn parsed(line: &[&str]) -> Result<Command, clap::error::ErrorKind> {
+        Arguments::try_parse_from(["aiida-firecrest"].iter().chain(line))
+            .map(|arguments| arguments.command)
+            .map_err(|error| error.kind())
+    }
+
+    fn exec(line: &[&str]) -> Exec {
+        match parsed(line) {
+            Ok(Command::Exec(exec)) => exec,
+            _ => panic!("{line:?}"),
+        }
+    }
+
+    #[test]
+    fn a_commands_own_flags_are_its_own() {
+        for line in [["exec", "--", "ls", "-l", "--json"].as_slice(), &["exec", "ls", "-l", "--json"]] {
+            assert_eq!(exec(line).command, ["ls", "-l", "--json"]);
+        }
+        let one = exec(&["exec", "--cwd", "/a", "--env", "A=b=c", "--env", "B=", "--time", "2m", "--", "echo $A | wc"]);
+        assert_eq!((one.line().as_str(), one.cwd.as_deref()), ("echo $A | wc", Some("/a")));
+        assert_eq!(one.env, [("A".to_owned(), "b=c".to_owned()), ("B".to_owned(), String::new())]);
+        assert_eq!(one.time, Some(Duration::from_secs(120)));
+        assert!(parsed(&["exec"]).is_err() && parsed(&["exec", "--env", "=x", "true"]).is_err());
+    }
+
+    #[test]
+    fn arguments_reach_the_command_as_they_were_written() {
+        assert_eq!(
+            exec(&["exec", "printf", "%s\n", "a b", "", "it's", "$HOME", "--x=1", "*"]).line(),
+            "printf '%s\n' 'a b' '' 'it'\\''s' '$HOME' '--x=1' '*'"
+        );
+    }
+
+    #[test]
+    fn an_archives_name_tells_its_format() {
+        assert_eq!(Format::of_name("/a/b.TAR.gz"), Some(Format::Gzip));
+        assert_eq!(Format::of_name("b.tar"), Some(Format::None));
+        assert_eq!((Format::of_name("b.tbz2"), Format::of_name("b.txz")), (Some(Format::Bzip2), Some(Format::Xz)));
+        assert_eq!((Format::of_name("b.zip"), Format::of_name("tar")), (None, None));
+    }
+
+    #[test]
+    fn flags_of_the_new_commands_are_read() {
+        assert!(matches!(parsed(&["ln", "-s", "../x", "/a/l"]), Ok(Command::Ln { target, .. }) if target == "../x"));
+        assert!(parsed(&["ln", "x", "/a/l"]).is_err(), "hard links there are none");
+        assert!(
+            matches!(parsed(&["put", "-r", "a", "b", "/c"]), Ok(Command::Put(t)) if t.recursive && t.sources == ["a", "b"])
+        );
+        assert!(matches!(parsed(&["get", "/c", "."]), Ok(Command::Get(t)) if !t.recursive));
+        assert!(parsed(&["put", "--verify", "--no-verify", "a", "/b"]).is_err());
+        assert!(matches!(parsed(&["tree", "-aL", "2", "/x"]), Ok(Command::Tree(t)) if t.all && t.depth == Some(2)));
+        assert!(parsed(&["tree", "-L", "0", "/x"]).is_err());
+        assert!(
+            matches!(parsed(&["sync", "-n", "--pull", "--delete", ".", "/x"]), Ok(Command::Sync(s)) if s.pull && s.dry_run && s.delete)
+        );
+        assert!(
+            matches!(parsed(&["compress", "--format", "xz", "/a.x", "/b", "/c"]), Ok(Command::Compress(c)) if c.sources.len() == 2)
+        );
+        assert!(matches!(parsed(&["extract", "--strip", "1", "/a.tar", "/b"]), Ok(Command::Extract { strip: 1, .. })));
+        assert!(parsed(&["mv", "/a"]).is_err() && parsed(&["compress", "/a.tar"]).is_err());
     }
 }

@@ -1,11 +1,10 @@
 //! What every command needs: the plugin, the options, the policy, the session, all from the global flags and made when first asked for.
 
 use crate::args::{Global, pair};
+use crate::meter::Meter;
 use crate::output::{Failure, Output, bytes, remark, table};
 use aiida_firecrest_host::configuration::OptionDescription;
-use aiida_firecrest_host::progress::{Answer, Status};
 use aiida_firecrest_host::{CodeCache, Engine, Folder, Options, Origin, Plugin, Policy, Session};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +17,15 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// [`Failure::Cancelled`] where an end was asked for.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.is_asked() { Err(Failure::Cancelled) } else { Ok(()) }
+    }
+
     /// Asks for an end. False: nothing here listens.
     pub(crate) fn ask(&self) -> bool {
         self.asked.store(true, Ordering::Relaxed);
@@ -104,21 +112,15 @@ impl Context {
     }
 
     /// Shows how transfers go, to a person only, and stops them at Ctrl-C.
-    pub(crate) fn follow(&self, session: &mut Session) -> Result<ProgressBar, Failure> {
-        let bar = if self.output.is_interactive() { ProgressBar::no_length() } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    pub(crate) fn meter(&self, bytes: Option<u64>, files: Option<u64>) -> Meter {
         self.stop.heard.store(true, Ordering::Relaxed);
-        let (stop, shown) = (self.stop.clone(), bar.clone());
-        session.on_progress(move |status: &Status| {
-            if let Some(total) = status.bytes_total {
-                shown.set_length(total);
-            }
-            shown.set_position(status.bytes_done);
-            shown.set_message(format!("{} {}", status.operation, crate::output::shown(&status.path)));
-            if stop.asked.load(Ordering::Relaxed) { Answer::Stop } else { Answer::Proceed }
-        })?;
-        Ok(bar)
+        Meter::new(self.output.is_interactive(), self.stop.clone(), bytes, files)
+    }
+
+    /// The policy with a folder to write to, unless the user named some.
+    pub(crate) fn policy_writing(&self, folder: &Path) -> Result<Policy, Failure> {
+        let policy = self.policy()?;
+        Ok(if policy.folders().is_empty() { policy.folder(Folder::write(folder)) } else { policy })
     }
 
     /// With `--requests`: what was asked of servers.

@@ -3,10 +3,12 @@
 //! In a fresh folder: four inputs are put (text, 1 MiB of random bytes, an empty file, a name with spaces and non-ASCII letters), a
 //! job script is rendered from a template and submitted; the job sorts the text's numbers and hashes all inputs; its states are
 //! printed as they change; results come back and are compared with what this machine computed itself; the folder is listed with
-//! attributes in one request, removed, and looked for. Any difference ends it with exit code 12.
+//! attributes in one request; a tree of folders goes there and back, and where the server has an object store a file of 64 MiB, too;
+//! then the folder is removed, and looked for. Any difference ends it with exit code 12.
 
 use crate::args;
 use crate::context::Context;
+use crate::demo_tree;
 use crate::json;
 use crate::output::{Failure, bytes, remark, shown};
 use aiida_firecrest_host::scheduler::{
@@ -149,7 +151,8 @@ pub(crate) async fn demo(context: &Context, arguments: &args::Demo) -> Result<()
     let folder = fresh_folder(arguments, &options, &server.user.name)?;
     session.mkdir(&folder, true, false).await?;
     report.step("folder", shown(&folder), "folder", json!(folder))?;
-    let outcome = cycle(&mut report, &mut session, &options, &folder, arguments.keep).await;
+    let store = server.systems.iter().find(|one| one.name == system).and_then(|one| one.transfer_method.clone());
+    let outcome = cycle(&mut report, &mut session, &options, &folder, store.as_deref(), arguments.keep).await;
     if let Err(failure) = outcome {
         if !matches!(failure, Failure::BrokenPipe) {
             remark(format!("aiida-firecrest: the demo's files are left in {}", shown(&folder)));
@@ -181,6 +184,7 @@ async fn cycle(
     session: &mut Session,
     options: &Options,
     folder: &str,
+    store: Option<&str>,
     keep: bool,
 ) -> Result<(), Failure> {
     let local = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), error))?;
@@ -189,7 +193,8 @@ async fn cycle(
         std::fs::create_dir(path).map_err(|error| Error::io(path, error))?;
     }
     let expected = Expected::new();
-    let bar = report.context.follow(session)?;
+    let meter = report.context.meter(None, None);
+    meter.follow(session, 0)?;
 
     let started = Instant::now();
     let (mut moved, mut verified) = (0, Verification::Checksum);
@@ -200,8 +205,9 @@ async fn cycle(
         same(&format!("bytes put of {name}"), &summary.bytes, &(content.len() as u64))?;
         moved += summary.bytes;
         verified = summary.verified;
+        meter.ended(0, summary.bytes, summary.files);
     }
-    bar.finish_and_clear();
+    meter.clear();
     let names: Vec<&str> = expected.inputs.iter().map(|(name, _)| *name).collect();
     report.step(
         "put",
@@ -261,6 +267,22 @@ async fn cycle(
     )?;
 
     list(report, session, options, folder, &expected).await?;
+    let step = demo_tree::tree(session, folder, local.path()).await?;
+    report.step("tree", step.text, "tree", step.document)?;
+    if store == Some("s3") {
+        let meter = report.context.meter(None, None);
+        meter.follow(session, 0)?;
+        let step = demo_tree::large(session, folder, local.path()).await;
+        meter.clear();
+        let step = step?;
+        report.step("large", step.text, "large", step.document)?;
+    } else {
+        let text = match store {
+            Some(other) => format!("skipped: large files travel by {other} here, not by s3"),
+            None => "skipped: this server has no way for large files".into(),
+        };
+        report.step("large", text, "large", Value::Null)?;
+    }
     if keep {
         return report.step("kept", shown(folder), "removed", json!(false));
     }

@@ -4,13 +4,16 @@ use crate::args::{Ls, Overwrite, Stat, Transfer};
 use crate::context::{Context, absolute};
 use crate::json;
 use crate::output::{Failure, bytes, mode, shown, table, time};
+use crate::pattern::{self, is_pattern};
 use aiida_firecrest_host::transport::{
     Entry, ListOptions, OverwritePolicy, TransferOptions, TransferSummary, Verification,
 };
+use aiida_firecrest_host::types::FileKind;
 use aiida_firecrest_host::{Error, Session, types};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) async fn ls(context: &Context, arguments: &Ls) -> Result<(), Failure> {
     let mut session = context.session().await?;
@@ -106,28 +109,172 @@ pub(crate) async fn rm(context: &Context, recursive: bool, paths: &[String]) -> 
 }
 
 pub(crate) async fn put(context: &Context, arguments: &Transfer) -> Result<(), Failure> {
+    let mut sources = Vec::new();
+    for source in &arguments.sources {
+        let path = absolute(Path::new(source))?;
+        if !arguments.recursive
+            && let Some(directory) = local_directory(&path)
+        {
+            return Err(Failure::needs_recursive(&directory.to_string_lossy()));
+        }
+        sources.push(path);
+    }
     let mut session = context.session().await?;
-    let bar = context.follow(&mut session)?;
+    // The plugin learns a tree's size as it goes; the bar is for people, and this machine knows it.
+    let sizes = if context.output.is_interactive() { local_sizes(&sources) } else { None };
+    let meter = context.meter(sizes.map(|(bytes, _)| bytes), sizes.map(|(_, files)| files));
+    meter.follow(&mut session, 0)?;
     let options = options(arguments);
     let mut total = nothing();
-    for source in &arguments.sources {
-        add(&mut total, session.put(absolute(Path::new(source))?, &arguments.target, &options).await?);
+    for source in sources {
+        meter.check()?;
+        let one = session.put(source, &arguments.target, &options).await?;
+        meter.ended(0, one.bytes, one.files);
+        add(&mut total, one);
     }
-    bar.finish_and_clear();
+    meter.clear();
     context.output.answer(|| json::summary(&total), || summary(&total))
 }
 
 pub(crate) async fn get(context: &Context, arguments: &Transfer) -> Result<(), Failure> {
     let target = absolute(Path::new(&arguments.target))?;
-    let mut session = context.session().await?;
-    let bar = context.follow(&mut session)?;
-    let options = options(arguments);
-    let mut total = nothing();
-    for source in &arguments.sources {
-        add(&mut total, session.get(source, &target, &options).await?);
+    // Before anything is asked of the server.
+    if let Some(folder) = target.parent().filter(|folder| !arguments.parents && !folder.exists()) {
+        return Err(Error::Folder { path: folder.to_owned(), reason: "there is none".into(), missing: true }.into());
     }
-    bar.finish_and_clear();
+    let mut session = context.session().await?;
+    let mut plans = Vec::new();
+    for source in &arguments.sources {
+        let mut options = options(arguments);
+        if !arguments.recursive {
+            // The plugin asks for this stat where it is not told the size: looking first costs no request.
+            match session.stat(source).await {
+                Ok(stat) if stat.kind == FileKind::Directory => return Err(Failure::needs_recursive(source)),
+                Ok(stat) if stat.kind == FileKind::Regular && stat.size > 0 => {
+                    options.size = Some(stat.size);
+                    options.mode = options.mode.or(Some(stat.mode & 0o777));
+                }
+                Ok(_) => {}
+                Err(error) if error.plugin_kind() == Some(types::ErrorKind::NotFound) && is_pattern(source) => {
+                    if let Some(directory) = matching_directory(&mut session, source, true).await? {
+                        return Err(Failure::needs_recursive(&directory));
+                    }
+                }
+                Err(error) if error.plugin_kind() == Some(types::ErrorKind::NotFound) && options.ignore_nonexisting => {
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        plans.push((source, options));
+    }
+    let known = plans.iter().map(|(_, options)| options.size).sum::<Option<u64>>();
+    let meter = context.meter(known, known.map(|_| plans.len() as u64));
+    meter.follow(&mut session, 0)?;
+    let mut total = nothing();
+    for (source, options) in plans {
+        meter.check()?;
+        let one = session.get(source, &target, &options).await?;
+        meter.ended(0, one.bytes, one.files);
+        add(&mut total, one);
+    }
+    meter.clear();
     context.output.answer(|| json::summary(&total), || summary(&total))
+}
+
+/// The first directory that a local source of `put` names: itself, or one that its pattern matches.
+fn local_directory(path: &Path) -> Option<PathBuf> {
+    if path.exists() {
+        return path.is_dir().then(|| path.to_owned());
+    }
+    let pattern = path.file_name()?.to_str().filter(|name| is_pattern(name))?;
+    let entries = std::fs::read_dir(path.parent()?).ok()?.flatten();
+    let mut directories: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| pattern::matches(pattern, name)))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    directories.sort();
+    directories.into_iter().next()
+}
+
+/// Bytes and files of what will be put, following symlinks. None: a pattern, or what cannot be looked at, or too much to count.
+fn local_sizes(sources: &[PathBuf]) -> Option<(u64, u64)> {
+    const MOST: usize = 200_000;
+    let (mut bytes, mut files, mut seen) = (0, 0, 0);
+    let mut open = sources.to_vec();
+    while let Some(path) = open.pop() {
+        seen += 1;
+        let metadata = std::fs::metadata(&path).ok().filter(|_| seen < MOST)?;
+        if metadata.is_dir() {
+            open.extend(std::fs::read_dir(&path).ok()?.flatten().map(|entry| entry.path()));
+        } else {
+            bytes += metadata.len();
+            files += 1;
+        }
+    }
+    Some((bytes, files))
+}
+
+/// The first directory that a remote source names: itself, or one that its pattern matches. What is not there is for the plugin to
+/// say.
+pub(crate) async fn remote_directory(
+    session: &mut Session,
+    path: &str,
+    follow: bool,
+) -> Result<Option<String>, Failure> {
+    let stat = if follow { session.stat(path).await } else { session.lstat(path).await };
+    match stat {
+        Ok(stat) => Ok((stat.kind == FileKind::Directory).then(|| path.to_owned())),
+        Err(error) if error.plugin_kind() == Some(types::ErrorKind::NotFound) && is_pattern(path) => {
+            matching_directory(session, path, follow).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The first directory among what a remote pattern matches: one listing where the last name alone is a pattern, else a glob and a
+/// listing for each folder with matches.
+async fn matching_directory(session: &mut Session, pattern: &str, follow: bool) -> Result<Option<String>, Failure> {
+    let (folder, name) = pattern.trim_end_matches('/').rsplit_once('/').unwrap_or(("", pattern));
+    let mut folders: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
+    if is_pattern(folder) || name.contains("**") {
+        for path in session.glob(pattern).await? {
+            if let Some((folder, name)) = path.rsplit_once('/') {
+                folders.entry(folder.to_owned()).or_default().get_or_insert_default().push(name.to_owned());
+            }
+        }
+    } else {
+        folders.insert(folder.to_owned(), None);
+    }
+    for (folder, names) in folders {
+        let options = ListOptions {
+            recursive: false,
+            hidden: names.is_some(),
+            pattern: names.is_none().then(|| name.to_owned()),
+        };
+        let listed = session.list(if folder.is_empty() { "/" } else { &folder }, &options).await;
+        let mut entries = match listed {
+            Ok(entries) => entries,
+            Err(error) if error.plugin_kind() == Some(types::ErrorKind::NotFound) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        entries.retain(|entry| names.as_ref().is_none_or(|names| names.contains(&entry.path)));
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        for entry in entries {
+            let path = format!("{folder}/{}", entry.path);
+            let directory = match entry.kind {
+                FileKind::Directory => true,
+                FileKind::Symlink if follow => {
+                    session.stat(&path).await.is_ok_and(|stat| stat.kind == FileKind::Directory)
+                }
+                _ => false,
+            };
+            if directory {
+                return Ok(Some(path));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn options(arguments: &Transfer) -> TransferOptions {
@@ -150,11 +297,11 @@ fn options(arguments: &Transfer) -> TransferOptions {
     }
 }
 
-fn nothing() -> TransferSummary {
+pub(crate) fn nothing() -> TransferSummary {
     TransferSummary { files: 0, directories: 0, bytes: 0, skipped: 0, verified: Verification::Checksum }
 }
 
-fn add(total: &mut TransferSummary, one: TransferSummary) {
+pub(crate) fn add(total: &mut TransferSummary, one: TransferSummary) {
     let rank = |verification| match verification {
         Verification::None => 0,
         Verification::Size => 1,
@@ -173,7 +320,8 @@ fn add(total: &mut TransferSummary, one: TransferSummary) {
 fn summary(total: &TransferSummary) -> String {
     let mut text = format!("{} {}", total.files, if total.files == 1 { "file" } else { "files" });
     if total.directories > 0 {
-        text += &format!(", {} directories", total.directories);
+        text +=
+            &format!(", {} {}", total.directories, if total.directories == 1 { "directory" } else { "directories" });
     }
     text += &format!(", {}", bytes(total.bytes));
     if total.skipped > 0 {

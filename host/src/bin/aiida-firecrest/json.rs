@@ -93,6 +93,27 @@ pub(crate) fn entry(entry: &Entry) -> Value {
     })
 }
 
+/// Sets `name` to the text; bytes that are no UTF-8 are `name_base64`.
+pub(crate) fn content(document: &mut Value, name: &str, bytes: Vec<u8>) {
+    match String::from_utf8(bytes) {
+        Ok(text) => document[name] = json!(text),
+        Err(error) => document[format!("{name}_base64")] = json!(base64(error.as_bytes())),
+    }
+}
+
+/// RFC 4648, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, i| bits << 8 | usize::from(group.get(i).copied().unwrap_or(0)));
+        for digit in 0..4 {
+            text.push(if digit <= group.len() { DIGITS[bits >> (18 - 6 * digit) & 63].into() } else { '=' });
+        }
+    }
+    text
+}
+
 pub(crate) fn summary(summary: &TransferSummary) -> Value {
     json!({
         "files": summary.files, "directories": summary.directories, "bytes": summary.bytes, "skipped": summary.skipped,
@@ -134,4 +155,20 @@ pub(crate) fn outcome(id: &str, outcome: &CancelOutcome) -> Value {
         CancelOutcome::Failed(error) => ("failed", Some(format!("{}: {}", error.kind.name(), error.message))),
     };
     json!({"job_id": id, "outcome": name, "message": message})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_base64() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        let mut document = json!({});
+        content(&mut document, "a", b"x".to_vec());
+        content(&mut document, "b", vec![0xff, 0xfe]);
+        assert_eq!(document, json!({"a": "x", "b_base64": "//4="}));
+    }
 }

@@ -4,14 +4,20 @@
 //! modules below. Standard output carries the answer alone (a table, or with `--json` one document); everything else is on stderr.
 
 mod args;
+mod cluster;
 mod context;
 mod demo;
+mod demo_tree;
 mod files;
 mod jobs;
 mod json;
+mod meter;
 mod output;
+mod pattern;
 mod server;
+mod sync;
 mod template;
+mod tree;
 
 use aiida_firecrest_host::Error;
 use args::{Arguments, Command};
@@ -21,6 +27,9 @@ use output::{Failure, Output};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// How long a transfer may take to stop: it removes what it left on the cluster.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -43,10 +52,19 @@ fn main() -> ExitCode {
             return Err(Failure::Cancelled);
         }
         // A transfer that is told to stop cleans up after itself; one that does not end by itself is dropped.
+        let told = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            output::remark("aiida-firecrest: stopping and cleaning up; Ctrl-C once more ends it at once");
+            tokio::time::sleep(PATIENCE).await;
+        };
         tokio::select! {
-            outcome = &mut command => outcome,
+            outcome = &mut command => match outcome {
+                // Done in spite of it.
+                Ok(()) => Ok(()),
+                Err(_) => Err(Failure::Cancelled),
+            },
             _ = tokio::signal::ctrl_c() => Err(Failure::Cancelled),
-            () = tokio::time::sleep(Duration::from_secs(3)) => Err(Failure::Cancelled),
+            () = told => Err(Failure::Cancelled),
         }
     });
     // Looking up a name blocks a thread that nothing can stop.
@@ -69,6 +87,18 @@ async fn run(command: Command, context: Context) -> Result<(), Failure> {
         Command::Rm { recursive, paths } => files::rm(&context, recursive, &paths).await,
         Command::Put(arguments) => files::put(&context, &arguments).await,
         Command::Get(arguments) => files::get(&context, &arguments).await,
+        Command::Sync(arguments) => sync::sync(&context, &arguments).await,
+        Command::Cp(arguments) => cluster::cp(&context, &arguments).await,
+        Command::Mv { source, target } => cluster::mv(&context, &source, &target).await,
+        Command::Ln { symbolic: _, target, link } => cluster::ln(&context, &target, &link).await,
+        Command::Readlink { paths } => cluster::readlink(&context, &paths).await,
+        Command::Glob { patterns } => cluster::glob(&context, &patterns).await,
+        Command::Tree(arguments) => tree::tree(&context, &arguments).await,
+        Command::Compress(arguments) => cluster::compress(&context, &arguments).await,
+        Command::Extract { format, strip, archive, target } => {
+            cluster::extract(&context, &archive, &target, format, strip).await
+        }
+        Command::Exec(arguments) => cluster::exec(&context, &arguments).await,
         Command::Cat { paths } => files::cat(&context, &paths).await,
         Command::Chmod { mode, paths } => files::chmod(&context, mode, &paths).await,
         Command::Checksum { paths } => files::checksum(&context, &paths).await,

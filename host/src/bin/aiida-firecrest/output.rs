@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Wrong(String),
     /// The answer is printed already, and this is what is wrong with it: one line, and the exit code.
     Answered { line: String, code: u8 },
+    /// A command on the cluster ended with this exit code; there is nothing to add.
+    Status(u8),
     /// The reader of stdout has gone.
     BrokenPipe,
     /// Ctrl-C.
@@ -28,6 +30,25 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// A failure of the contract's kinds that this program finds itself.
+    pub(crate) fn found(kind: types::ErrorKind, subject: &str, message: impl Into<String>) -> Failure {
+        let error = types::Error {
+            kind,
+            message: message.into(),
+            subject: Some(subject.to_owned()),
+            http_status: None,
+            server_message: None,
+            request_id: None,
+            retry_after_ms: None,
+        };
+        Failure::Error(Error::Plugin { error: Box::new(error), network: None })
+    }
+
+    /// A folder where `-r` was not given.
+    pub(crate) fn needs_recursive(path: &str) -> Failure {
+        Failure::found(types::ErrorKind::IsADirectory, path, "is a directory: -r takes it with all that is in it")
+    }
+
     pub(crate) fn usage(subject: &str, reason: impl Into<String>) -> Failure {
         Failure::Error(Error::Options { subject: subject.into(), reason: reason.into() })
     }
@@ -36,7 +57,7 @@ impl Failure {
         match self {
             Failure::Error(error) => error.exit_code(),
             Failure::Wrong(_) => 12,
-            Failure::Answered { code, .. } => *code,
+            Failure::Answered { code, .. } | Failure::Status(code) => *code,
             // What a shell reports for a program that SIGPIPE ended.
             Failure::BrokenPipe => 141,
             Failure::Cancelled => 130,
@@ -61,7 +82,7 @@ impl Failure {
                 (message.clone(), json!({"kind": "wrong-result", "message": message, "exit_code": 12}))
             }
             Failure::Answered { line, .. } => (line.clone(), Value::Null),
-            Failure::BrokenPipe => (String::new(), Value::Null),
+            Failure::BrokenPipe | Failure::Status(_) => (String::new(), Value::Null),
             Failure::Cancelled => {
                 ("cancelled".into(), json!({"kind": "cancelled", "message": "cancelled", "exit_code": 130}))
             }
@@ -91,7 +112,7 @@ impl Output {
 
     /// Prints a failure and gives its exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        if !matches!(failure, Failure::BrokenPipe) {
+        if !matches!(failure, Failure::BrokenPipe | Failure::Status(_)) {
             let (line, document) = failure.describe();
             remark(format!("aiida-firecrest: {line}"));
             if self.json && !document.is_null() {

@@ -20,9 +20,9 @@ fn shown(server: &ServerInfo) -> String {
     for system in &server.systems {
         lines.push(String::new());
         lines.push(format!("system {}: {} {}", system.name, system.scheduler, system.scheduler_version));
-        let larger = system.transfer_method.as_deref().unwrap_or("not at all");
+        let larger = system.transfer_method.as_ref().map_or("not at all".into(), |method| format!("by {method}"));
         lines.push(format!(
-            "  files up to {} up and {} down in one request; larger ones by {larger}",
+            "  files up to {} up and {} down in one request; larger ones {larger}",
             bytes(system.upload_limit),
             bytes(system.download_limit)
         ));
