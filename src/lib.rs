@@ -17,6 +17,7 @@ pub mod secret;
 pub mod session;
 pub mod shell;
 pub mod transport;
+pub mod watch;
 
 #[cfg(target_family = "wasm")]
 mod exports;

@@ -179,6 +179,7 @@ impl ObjectStore {
                 Error::new(Kind::PermissionDenied, message)
             }
             SendError::Local(text) => Error::new(Kind::Other, text.clone()),
+            SendError::Stopped { .. } => self.platform.watch().error(),
             SendError::Timeout(_) => Error::new(Kind::Timeout, format!("{origin}: {error}")),
             _ => Error::new(Kind::Unavailable, format!("{origin}: {error}")),
         }

@@ -9,11 +9,14 @@ mod types;
 use std::future::Future;
 use std::rc::Rc;
 
-use futures_util::future::LocalBoxFuture;
+use std::time::Duration;
 
-use crate::http::wasi::WasiPlatform;
+use futures_util::future::{Either, LocalBoxFuture, select};
+use wasip2::clocks::monotonic_clock;
+
+use crate::http::wasi::{WasiPlatform, pause};
 use crate::local::wasi::{Permissions, WasiLocal};
-use crate::transport::{Progress, Report};
+use crate::watch::{EVERY, Listener, Progress, Watch};
 
 #[allow(missing_docs)]
 mod bindings {
@@ -51,8 +54,39 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     output.expect("the future has run to its end")
 }
 
+/// The same for a call that takes its time: the host is told how it goes, and may stop it.
+fn run_watched<T>(operation: &'static str, path: &str, future: impl Future<Output = T>) -> T {
+    let watch = WATCH.with(Rc::clone);
+    watch.begin(operation, path, Listener { tell, now });
+    let mut output = None;
+    {
+        let boxed: LocalBoxFuture<'_, ()> = Box::pin(async { output = Some(future.await) });
+        wstd::runtime::block_on(tell_meanwhile(&watch, boxed));
+    }
+    watch.end();
+    output.expect("the future has run to its end")
+}
+
+async fn tell_meanwhile(watch: &Watch, call: LocalBoxFuture<'_, ()>) {
+    let ticker = async {
+        loop {
+            pause(EVERY).await;
+            watch.tick();
+        }
+    };
+    let ticker: LocalBoxFuture<'_, ()> = Box::pin(ticker);
+    match select(call, ticker).await {
+        Either::Left(_) | Either::Right(_) => {}
+    }
+}
+
+thread_local! {
+    // One call at a time, whichever session it is of; a copy from one to another is of both.
+    static WATCH: Rc<Watch> = Rc::default();
+}
+
 fn platform() -> Rc<WasiPlatform> {
-    Rc::new(WasiPlatform)
+    Rc::new(WasiPlatform::new(WATCH.with(Rc::clone)))
 }
 
 /// The folders that the host grants in this call.
@@ -60,17 +94,19 @@ fn local() -> WasiLocal {
     WasiLocal::new(Permissions { get: permissions::get, set: permissions::set })
 }
 
-/// Hands a transfer's progress to the host.
-fn progress() -> Report {
-    Rc::new(|state: &Progress<'_>| {
-        let status = progress::Status {
-            operation: state.operation.to_owned(),
-            path: state.path.to_owned(),
-            bytes_done: state.bytes_done,
-            bytes_total: state.bytes_total,
-            files_done: state.files_done,
-            files_total: state.files_total,
-        };
-        progress::report(&status) == progress::Answer::Proceed
-    })
+fn now() -> Duration {
+    Duration::from_nanos(monotonic_clock::now())
+}
+
+/// Hands a call's progress to the host.
+fn tell(state: &Progress) -> bool {
+    let status = progress::Status {
+        operation: state.operation.to_owned(),
+        path: state.path.clone(),
+        bytes_done: state.bytes_done,
+        bytes_total: state.bytes_total,
+        files_done: state.files_done,
+        files_total: state.files_total,
+    };
+    progress::report(&status) == progress::Answer::Proceed
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bindings::aiida::hpc::types::Error;
 use super::bindings::exports::aiida::hpc::scheduler as wit;
-use super::{Plugin, run};
+use super::{Plugin, run, run_watched};
 use crate::error::Error as Failure;
 use crate::firecrest::v2::jobs::{Script, Submission};
 use crate::firecrest::v2::lenient;
@@ -39,7 +39,8 @@ impl wit::Guest for Plugin {
         ids: Vec<String>,
         options: wit::WaitOptions,
     ) -> Result<wit::JobListing, Error> {
-        Ok(run(session.get::<Session>().wait(ids, options.into()))?.into())
+        let told = ids.join(",");
+        Ok(run_watched("wait", &told, session.get::<Session>().wait(ids, options.into()))?.into())
     }
 
     fn details(session: wit::SessionBorrow<'_>, id: String) -> Result<wit::JobDetails, Error> {

@@ -7,7 +7,7 @@ use wasip2::io::streams::{InputStream, OutputStream};
 use super::bindings::aiida::hpc::types::{Error, FileKind};
 use super::bindings::exports::aiida::hpc::configuration::{Identity, OptionValues};
 use super::bindings::exports::aiida::hpc::transport as wit;
-use super::{Plugin, local, platform, progress, run};
+use super::{Plugin, local, platform, run, run_watched};
 use crate::firecrest::v2::listing::{self, FileKind as Kind};
 use crate::firecrest::v2::models::{Compression, Stat};
 use crate::local::stream::{HostFile, HostWriter};
@@ -72,11 +72,11 @@ impl wit::GuestSession for Session {
     }
 
     fn rename(&self, path: String, new_path: String) -> Result<(), Error> {
-        Ok(run(self.rename(&path, &new_path))?)
+        Ok(run_watched("rename", &path, self.rename(&path, &new_path))?)
     }
 
     fn copy(&self, path: String, target: String, dereference: bool) -> Result<(), Error> {
-        Ok(run(self.copy(&path, &target, dereference))?)
+        Ok(run_watched("copy", &path, self.copy(&path, &target, dereference))?)
     }
 
     fn symlink(&self, target: String, link: String) -> Result<(), Error> {
@@ -109,27 +109,27 @@ impl wit::GuestSession for Session {
 
     fn read_stream(&self, path: String, offset: u64, length: Option<u64>, into: OutputStream) -> Result<u64, Error> {
         let mut into = HostWriter::new(into);
-        Ok(run(self.read_stream(&path, offset, length, &mut into, &progress()))?)
+        Ok(run_watched("read-stream", &path, self.read_stream(&path, offset, length, &mut into))?)
     }
 
     fn write_stream(&self, path: String, from: InputStream, size: u64, mode: Option<u32>) -> Result<(), Error> {
-        Ok(run(self.write_stream(&path, Rc::new(HostFile::new(from, size)), mode))?)
+        Ok(run_watched("write-stream", &path, self.write_stream(&path, Rc::new(HostFile::new(from, size)), mode))?)
     }
 
     fn put(&self, from: String, to: String, options: wit::TransferOptions) -> Result<wit::TransferSummary, Error> {
-        Ok(run(async { self.put(Rc::new(local()), &from, &to, options.into(), &progress()).await })?.into())
+        Ok(run_watched("put", &to, async { self.put(Rc::new(local()), &from, &to, options.into()).await })?.into())
     }
 
     fn get(&self, from: String, to: String, options: wit::TransferOptions) -> Result<wit::TransferSummary, Error> {
-        Ok(run(async { self.get(Rc::new(local()), &from, &to, options.into(), &progress()).await })?.into())
+        Ok(run_watched("get", &from, async { self.get(Rc::new(local()), &from, &to, options.into()).await })?.into())
     }
 
     fn compress(&self, sources: Vec<String>, archive: String, options: wit::CompressOptions) -> Result<(), Error> {
-        Ok(run(self.compress(&sources, &archive, &options.into()))?)
+        Ok(run_watched("compress", &archive, self.compress(&sources, &archive, &options.into()))?)
     }
 
     fn extract(&self, archive: String, target: String, options: wit::ExtractOptions) -> Result<(), Error> {
-        Ok(run(self.extract(&archive, &target, options.into()))?)
+        Ok(run_watched("extract", &archive, self.extract(&archive, &target, options.into()))?)
     }
 
     fn copy_to(
@@ -139,11 +139,13 @@ impl wit::GuestSession for Session {
         target: String,
         options: wit::TransferOptions,
     ) -> Result<wit::TransferSummary, Error> {
-        Ok(run(self.copy_to(&path, other.get::<Session>(), &target, options.into(), &progress()))?.into())
+        let other = other.get::<Session>();
+        Ok(run_watched("copy-to", &path, self.copy_to(&path, other, &target, options.into()))?.into())
     }
 
     fn exec(&self, command: wit::Command) -> Result<wit::CommandOutput, Error> {
-        Ok(run(self.exec(&command.into()))?.into())
+        let command: Command = command.into();
+        Ok(run_watched("exec", &command.line, self.exec(&command))?.into())
     }
 }
 

@@ -89,6 +89,10 @@ const SENTENCES: &[(&str, Kind)] = &[
     ("unexpected EOF while looking for matching", Kind::InvalidArgument),
     ("not in gzip format", Kind::InvalidArgument),
     ("does not look like a tar archive", Kind::InvalidArgument),
+    ("cannot overwrite non-directory", Kind::NotADirectory),
+    ("into itself", Kind::InvalidArgument),
+    ("to a subdirectory of itself", Kind::InvalidArgument),
+    ("are the same file", Kind::InvalidArgument),
 ];
 
 /// What a status means where the text says nothing.

@@ -283,6 +283,8 @@ impl Client {
             SendError::Denied => Kind::PermissionDenied,
             SendError::BodyTooLarge { .. } => Kind::TooLarge,
             SendError::Local(_) => Kind::Other,
+            SendError::Stopped { sent } if !(*sent && effect.changes()) => return self.platform.watch().error(),
+            SendError::Stopped { .. } => Kind::OutcomeUnknown,
             SendError::Reset(_) | SendError::Timeout(_) | SendError::Other(_) if effect.changes() => {
                 Kind::OutcomeUnknown
             }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 
 use crate::local::{LocalFile, LocalReader, LocalWriter};
+use crate::watch::Watch;
 pub use url::Url;
 
 /// The methods that are used.
@@ -216,6 +217,11 @@ pub enum SendError {
     Local(String),
     /// Something else on the host's side.
     Other(String),
+    /// The host has said stop.
+    Stopped {
+        /// Whether the request had been sent to its end, so that the server may act on it.
+        sent: bool,
+    },
 }
 
 impl SendError {
@@ -238,6 +244,7 @@ impl fmt::Display for SendError {
             Self::BodyTooLarge { limit } => write!(f, "the answer has more than {limit} bytes"),
             Self::Local(text) => write!(f, "{text}"),
             Self::Other(text) => write!(f, "{text}"),
+            Self::Stopped { .. } => f.write_str("the host has said stop"),
         }
     }
 }
@@ -258,4 +265,7 @@ pub trait Platform {
 
     /// Unpredictable bits.
     fn random(&self) -> u64;
+
+    /// The call that is under way. A stop ends [`Platform::send`], [`Platform::sleep`] and the reading of bodies early.
+    fn watch(&self) -> &Rc<Watch>;
 }

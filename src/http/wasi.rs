@@ -1,5 +1,9 @@
 //! The wire of the component: wasi:http, waited for with wstd's reactor.
 
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, LocalBoxFuture, select};
@@ -14,22 +18,49 @@ use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 use super::{Body, Method, Part, Platform, Request, Response, ResponseBody, SendError};
 use crate::local::LocalWriter;
 use crate::local::stream::{flush, read, ready, write};
+use crate::watch::Watch;
 
 /// One read or splice moves at most this much. Larger pieces bring nothing (tried: 64 KiB and 1 MiB) and would sit in memory.
 const PIECE: u64 = 256 * 1024;
 
+/// After a stop, the answer to a change that has been sent is awaited for this long: better to know than to leave it in doubt.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
 /// wasi:http, wasi:clocks and wasi:random.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct WasiPlatform;
+#[derive(Default)]
+pub struct WasiPlatform {
+    watch: Rc<Watch>,
+}
+
+impl WasiPlatform {
+    /// For the calls of that watch.
+    pub fn new(watch: Rc<Watch>) -> Self {
+        Self { watch }
+    }
+}
+
+/// Resolves after that time.
+pub async fn pause(duration: Duration) {
+    ready(monotonic_clock::subscribe_duration(duration.as_nanos().try_into().unwrap_or(u64::MAX))).await;
+}
+
+/// Ends early with an error when the host says stop.
+async fn unless_stopped<T>(watch: &Watch, future: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
+    match select(pin!(future), pin!(watch.stopped())).await {
+        Either::Left((output, _)) => output,
+        Either::Right(((), _)) => Err(SendError::Stopped { sent: false }),
+    }
+}
 
 impl Platform for WasiPlatform {
     fn send<'a>(&'a self, request: &'a Request) -> LocalBoxFuture<'a, Result<Response, SendError>> {
-        Box::pin(send(request))
+        Box::pin(send(request, &self.watch))
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        let watch = Rc::clone(&self.watch);
         Box::pin(async move {
-            ready(monotonic_clock::subscribe_duration(duration.as_nanos().try_into().unwrap_or(u64::MAX))).await;
+            select(pin!(pause(duration)), pin!(watch.stopped())).await;
         })
     }
 
@@ -44,15 +75,49 @@ impl Platform for WasiPlatform {
     fn random(&self) -> u64 {
         wasip2::random::random::get_random_u64()
     }
+
+    fn watch(&self) -> &Rc<Watch> {
+        &self.watch
+    }
 }
 
-async fn send(request: &Request) -> Result<Response, SendError> {
+/// How far a request is.
+#[derive(Default)]
+struct Sending {
+    /// Bytes of files.
+    moved: Cell<u64>,
+    /// The server may have all of it.
+    whole: Cell<bool>,
+}
+
+async fn send(request: &Request, watch: &Rc<Watch>) -> Result<Response, SendError> {
+    if watch.is_stopped() {
+        return Err(SendError::Stopped { sent: false });
+    }
+    let sending = Sending::default();
+    let stop = async {
+        watch.stopped().await;
+        if sending.whole.get() && request.method != Method::Get {
+            pause(LAST_WORD).await;
+        }
+    };
+    let answered = match select(pin!(exchange(request, watch, &sending)), pin!(stop)).await {
+        Either::Left((answered, _)) => answered,
+        Either::Right(((), _)) => Err(SendError::Stopped { sent: sending.whole.get() }),
+    };
+    if !matches!(&answered, Ok(response) if response.status < 400) {
+        watch.lost(sending.moved.get());
+    }
+    answered
+}
+
+async fn exchange(request: &Request, watch: &Rc<Watch>, sending: &Sending) -> Result<Response, SendError> {
     let (outgoing, options) = prepare(request)?;
     let body = outgoing.body().map_err(|()| SendError::Other("the request has no body to write".into()))?;
     let future = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| send_error(&code))?;
 
     // The body is written while the answer is awaited: a server may answer, and close, before it has read everything.
-    let writing = Box::pin(write_body(body, &request.body));
+    let writing = Box::pin(write_body(body, &request.body, watch, sending));
     let answering = Box::pin(answer(future));
     let response = match select(writing, answering).await {
         Either::Right((response, _unfinished_body)) => response?,
@@ -73,7 +138,11 @@ async fn send(request: &Request) -> Result<Response, SendError> {
     let status = response.status();
     let body = response.consume().map_err(|()| SendError::Other("the answer's body was taken twice".into()))?;
     let stream = body.stream().map_err(|()| SendError::Other("the answer's body was taken twice".into()))?;
-    Ok(Response { status, headers, body: Box::new(WasiBody { stream, _body: body, _response: response }) })
+    Ok(Response {
+        status,
+        headers,
+        body: Box::new(WasiBody { watch: Rc::clone(watch), stream, _body: body, _response: response }),
+    })
 }
 
 fn prepare(request: &Request) -> Result<(OutgoingRequest, RequestOptions), SendError> {
@@ -116,7 +185,7 @@ async fn answer(future: FutureIncomingResponse) -> Result<IncomingResponse, Send
     }
 }
 
-async fn write_body(body: OutgoingBody, content: &Body) -> Result<(), SendError> {
+async fn write_body(body: OutgoingBody, content: &Body, watch: &Watch, sending: &Sending) -> Result<(), SendError> {
     if !matches!(content, Body::Empty) {
         let stream = body.write().map_err(|()| SendError::Other("the request's body was taken twice".into()))?;
         match content {
@@ -129,7 +198,11 @@ async fn write_body(body: OutgoingBody, content: &Body) -> Result<(), SendError>
                         Part::File { file, offset, length } => {
                             let reader =
                                 file.read_from(*offset).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
-                            splice(reader.stream(), &stream, *length).await?;
+                            splice(reader.stream(), &stream, *length, |n| {
+                                sending.moved.set(sending.moved.get() + n);
+                                watch.moved(n);
+                            })
+                            .await?;
                         }
                     }
                 }
@@ -141,17 +214,21 @@ async fn write_body(body: OutgoingBody, content: &Body) -> Result<(), SendError>
             Err(error) => return Err(stream_error(error)),
         }
     }
+    sending.whole.set(true);
     OutgoingBody::finish(body, None).map_err(|code| send_error(&code))
 }
 
 /// Moves exactly `length` bytes without their entering this component's memory.
-async fn splice(from: &InputStream, to: &OutputStream, length: u64) -> Result<(), SendError> {
+async fn splice(from: &InputStream, to: &OutputStream, length: u64, moved: impl Fn(u64)) -> Result<(), SendError> {
     let mut left = length;
     while left > 0 {
         ready(to.subscribe()).await;
         ready(from.subscribe()).await;
         match to.splice(from, left.min(PIECE)) {
-            Ok(n) => left -= n,
+            Ok(n) => {
+                left -= n;
+                moved(n);
+            }
             // One of the two has ended: if the way out is still open, it was the file.
             Err(StreamError::Closed) if to.check_write().is_ok() => {
                 return Err(SendError::Local(format!("the local file ended {left} bytes early")));
@@ -167,6 +244,7 @@ async fn splice(from: &InputStream, to: &OutputStream, length: u64) -> Result<()
 
 /// Fields are dropped in order: the stream is a child of the body, the body of the response.
 struct WasiBody {
+    watch: Rc<Watch>,
     stream: InputStream,
     _body: IncomingBody,
     _response: IncomingResponse,
@@ -174,7 +252,9 @@ struct WasiBody {
 
 impl ResponseBody for WasiBody {
     fn chunk(&mut self) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>, SendError>> {
-        Box::pin(async move { read(&self.stream, PIECE).await.map_err(stream_error) })
+        Box::pin(async move {
+            unless_stopped(&self.watch, async { read(&self.stream, PIECE).await.map_err(stream_error) }).await
+        })
     }
 
     fn stream(&self) -> &InputStream {
@@ -182,22 +262,23 @@ impl ResponseBody for WasiBody {
     }
 
     fn move_to<'a>(&'a mut self, writer: &'a mut dyn LocalWriter) -> LocalBoxFuture<'a, Result<u64, SendError>> {
-        Box::pin(async move {
-            let to = writer.stream();
-            loop {
-                ready(to.subscribe()).await;
-                ready(self.stream.subscribe()).await;
-                match to.splice(&self.stream, PIECE) {
-                    Ok(0) => {}
-                    Ok(moved) => return Ok(moved),
-                    Err(StreamError::Closed) if to.check_write().is_err() => {
-                        return Err(SendError::Local("the local file was closed".into()));
-                    }
-                    Err(StreamError::Closed) => return Ok(0),
-                    Err(error) => return Err(stream_error(error)),
-                }
+        Box::pin(async move { unless_stopped(&self.watch, move_piece(&self.stream, writer.stream())).await })
+    }
+}
+
+async fn move_piece(from: &InputStream, to: &OutputStream) -> Result<u64, SendError> {
+    loop {
+        ready(to.subscribe()).await;
+        ready(from.subscribe()).await;
+        match to.splice(from, PIECE) {
+            Ok(0) => {}
+            Ok(moved) => return Ok(moved),
+            Err(StreamError::Closed) if to.check_write().is_err() => {
+                return Err(SendError::Local("the local file was closed".into()));
             }
-        })
+            Err(StreamError::Closed) => return Ok(0),
+            Err(error) => return Err(stream_error(error)),
+        }
     }
 }
 

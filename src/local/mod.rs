@@ -88,6 +88,14 @@ pub trait LocalFile {
 
     /// Its bytes from `offset` on.
     fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>>;
+
+    /// Can its bytes be read only once, and in order?
+    fn once(&self) -> bool {
+        false
+    }
+
+    /// Its bytes up to there have been used, all of them: what can be read but once goes on from there.
+    fn passed(&self, _offset: u64) {}
 }
 
 /// Bytes of a file, in order.
@@ -108,8 +116,15 @@ pub trait LocalWriter {
     /// Waits until all that was written is where it belongs.
     fn flush(&mut self) -> LocalBoxFuture<'_, Result<()>>;
 
-    /// Puts the file in its place, with these permission bits where the host can set them.
-    fn finish(self: Box<Self>, mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>>;
+    /// Puts the file in its place, with these permission bits where the host can set them, and this time of modification (Unix
+    /// seconds; none: now).
+    fn finish(self: Box<Self>, mode: Option<u32>, modified: Option<i64>) -> LocalBoxFuture<'static, Result<()>>;
+
+    /// A second writer into the same unfinished file, from `offset` on; none where bytes can only follow one another.
+    fn at(&self, offset: u64) -> Option<Result<Box<dyn LocalWriter>>>;
+
+    /// Reads what was written and flushed, from `offset` on; none as above.
+    fn reread(&self, offset: u64) -> Option<Result<Box<dyn LocalReader>>>;
 
     /// Where the bytes go, as a stream of the host's.
     #[cfg(target_family = "wasm")]

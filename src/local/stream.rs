@@ -3,6 +3,7 @@
 //! No pollable outlives the exported call in which it was made: the reactor lives as long as one `block_on`.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 use wasip2::io::poll::Pollable;
@@ -62,16 +63,18 @@ fn host_error(error: StreamError) -> Error {
     }
 }
 
-/// A stream that the host gave to be read, with the size that the host promises. It can be read once.
+/// A stream that the host gave to be read, with the size that the host promises. It can be read once, in one piece or in several.
 pub struct HostFile {
-    stream: Cell<Option<InputStream>>,
+    stream: Rc<Cell<Option<InputStream>>>,
+    /// Where the next piece begins; none while it is not known what has been read.
+    next: Cell<Option<u64>>,
     size: u64,
 }
 
 impl HostFile {
     /// Of `size` bytes.
     pub fn new(stream: InputStream, size: u64) -> Self {
-        Self { stream: Cell::new(Some(stream)), size }
+        Self { stream: Rc::new(Cell::new(Some(stream))), next: Cell::new(Some(0)), size }
     }
 }
 
@@ -84,25 +87,47 @@ impl LocalFile for HostFile {
         None
     }
 
-    fn read_from(&self, _offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
+    fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
         Box::pin(async move {
-            match self.stream.take() {
-                Some(stream) => Ok(Box::new(HostReader(stream)) as Box<dyn LocalReader>),
-                None => Err(Error::new(Kind::Other, "a stream of the host's cannot be read a second time")),
+            if self.next.take() == Some(offset)
+                && let Some(stream) = self.stream.take()
+            {
+                let reader = HostReader { stream: Some(stream), owner: Rc::clone(&self.stream) };
+                return Ok(Box::new(reader) as Box<dyn LocalReader>);
             }
+            Err(Error::new(Kind::Other, "a stream of the host's cannot be read a second time"))
         })
+    }
+
+    fn once(&self) -> bool {
+        true
+    }
+
+    fn passed(&self, offset: u64) {
+        self.next.set(Some(offset));
     }
 }
 
-struct HostReader(InputStream);
+/// Gives the stream back when it is dropped.
+struct HostReader {
+    /// There until then.
+    stream: Option<InputStream>,
+    owner: Rc<Cell<Option<InputStream>>>,
+}
 
 impl LocalReader for HostReader {
     fn read(&mut self, max: u64) -> LocalBoxFuture<'_, Result<Option<Vec<u8>>>> {
-        Box::pin(async move { read(&self.0, max).await.map_err(host_error) })
+        Box::pin(async move { read(LocalReader::stream(self), max).await.map_err(host_error) })
     }
 
     fn stream(&self) -> &InputStream {
-        &self.0
+        self.stream.as_ref().expect("the stream is there until this is dropped")
+    }
+}
+
+impl Drop for HostReader {
+    fn drop(&mut self) {
+        self.owner.set(self.stream.take());
     }
 }
 
@@ -125,8 +150,16 @@ impl LocalWriter for HostWriter {
         Box::pin(async move { flush(&self.0).await.map_err(host_error) })
     }
 
-    fn finish(mut self: Box<Self>, _mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>> {
+    fn finish(mut self: Box<Self>, _: Option<u32>, _: Option<i64>) -> LocalBoxFuture<'static, Result<()>> {
         Box::pin(async move { self.flush().await })
+    }
+
+    fn at(&self, _offset: u64) -> Option<Result<Box<dyn LocalWriter>>> {
+        None
+    }
+
+    fn reread(&self, _offset: u64) -> Option<Result<Box<dyn LocalReader>>> {
+        None
     }
 
     fn stream(&self) -> &OutputStream {

@@ -3,8 +3,11 @@
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
+use wasip2::clocks::wall_clock::Datetime;
 use wasip2::filesystem::preopens::get_directories;
-use wasip2::filesystem::types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags};
+use wasip2::filesystem::types::{
+    Descriptor, DescriptorFlags, DescriptorType, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
+};
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
 use super::{Local, LocalFile, LocalKind, LocalReader, LocalStat, LocalWriter, path, stream};
@@ -88,7 +91,14 @@ impl Local for WasiLocal {
     fn read_link(&self, local: &str) -> Result<String> {
         let (folder, rest) = self.resolve(local)?;
         // WASI reads no absolute target: it would lead out of the granted folder.
-        folder.readlink_at(rest).map_err(|code| local_error(code, local))
+        folder.readlink_at(rest).map_err(|code| match code {
+            ErrorCode::NotPermitted | ErrorCode::Access => Error::new(
+                Kind::PermissionDenied,
+                format!("{local} is a symbolic link with an absolute target, which the sandbox does not read"),
+            )
+            .about(local),
+            code => local_error(code, local),
+        })
     }
 
     fn identity(&self, local: &str) -> Result<u128> {
@@ -129,7 +139,12 @@ impl Local for WasiLocal {
         // 64 random bits: two writers never meet, and a name that is taken is refused, not overwritten.
         let temporary = format!(".{:016x}.part", wasip2::random::random::get_random_u64());
         let file = parent
-            .open_at(PathFlags::empty(), &temporary, OpenFlags::CREATE | OpenFlags::EXCLUSIVE, DescriptorFlags::WRITE)
+            .open_at(
+                PathFlags::empty(),
+                &temporary,
+                OpenFlags::CREATE | OpenFlags::EXCLUSIVE,
+                DescriptorFlags::READ | DescriptorFlags::WRITE,
+            )
             .map_err(|code| local_error(code, local))?;
         let stream = file.write_via_stream(0).map_err(|code| local_error(code, local))?;
         let cut = local.trim_end_matches('/').rfind('/').map_or(0, |i| i + 1);
@@ -141,7 +156,7 @@ impl Local for WasiLocal {
                 name: name.to_owned(),
                 path: local.to_owned(),
                 replace,
-                _file: file,
+                file: Rc::new(file),
                 parent,
                 set: self.permissions.set,
             }),
@@ -262,8 +277,8 @@ struct Target {
     name: String,
     path: String,
     replace: bool,
-    /// Kept open as long as the stream.
-    _file: Descriptor,
+    /// Kept open as long as the streams.
+    file: Rc<Descriptor>,
     parent: Descriptor,
     set: fn(&str, u32) -> bool,
 }
@@ -283,7 +298,7 @@ impl LocalWriter for WasiWriter {
         })
     }
 
-    fn finish(mut self: Box<Self>, mode: Option<u32>) -> LocalBoxFuture<'static, Result<()>> {
+    fn finish(mut self: Box<Self>, mode: Option<u32>, modified: Option<i64>) -> LocalBoxFuture<'static, Result<()>> {
         Box::pin(async move {
             let Some(target) = &self.target else { return Ok(()) };
             let path = target.path.as_str();
@@ -291,6 +306,10 @@ impl LocalWriter for WasiWriter {
             if let Some(mode) = mode {
                 // The bytes matter more than the bits: a host that cannot set them has said so in its contract.
                 let _ = (target.set)(&target.temporary_path, mode & 0o777);
+            }
+            if let Some(seconds) = modified.and_then(|time| u64::try_from(time).ok()) {
+                let time = NewTimestamp::Timestamp(Datetime { seconds, nanoseconds: 0 });
+                let _ = target.file.set_times(NewTimestamp::NoChange, time);
             }
             if target.replace {
                 target
@@ -308,6 +327,53 @@ impl LocalWriter for WasiWriter {
             self.target = None;
             Ok(())
         })
+    }
+
+    fn at(&self, offset: u64) -> Option<Result<Box<dyn LocalWriter>>> {
+        let target = self.target.as_ref()?;
+        let stream = target.file.write_via_stream(offset).map_err(|code| local_error(code, &target.path));
+        let file = Rc::clone(&target.file);
+        Some(stream.map(|stream| Box::new(WasiPiece { stream, _file: file, path: target.path.clone() }) as _))
+    }
+
+    fn reread(&self, offset: u64) -> Option<Result<Box<dyn LocalReader>>> {
+        let target = self.target.as_ref()?;
+        let stream = target.file.read_via_stream(offset).map_err(|code| local_error(code, &target.path));
+        Some(stream.map(|stream| Box::new(WasiReader { stream, name: target.path.clone() }) as _))
+    }
+
+    fn stream(&self) -> &OutputStream {
+        &self.stream
+    }
+}
+
+/// A further way into an unfinished file.
+struct WasiPiece {
+    /// Declared, and dropped, before the file that it belongs to.
+    stream: OutputStream,
+    _file: Rc<Descriptor>,
+    path: String,
+}
+
+impl LocalWriter for WasiPiece {
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<()>> {
+        Box::pin(async move { stream::write(&self.stream, bytes).await.map_err(|e| stream_error(e, &self.path)) })
+    }
+
+    fn flush(&mut self) -> LocalBoxFuture<'_, Result<()>> {
+        Box::pin(async move { stream::flush(&self.stream).await.map_err(|e| stream_error(e, &self.path)) })
+    }
+
+    fn finish(mut self: Box<Self>, _: Option<u32>, _: Option<i64>) -> LocalBoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.flush().await })
+    }
+
+    fn at(&self, _offset: u64) -> Option<Result<Box<dyn LocalWriter>>> {
+        None
+    }
+
+    fn reread(&self, _offset: u64) -> Option<Result<Box<dyn LocalReader>>> {
+        None
     }
 
     fn stream(&self) -> &OutputStream {

@@ -90,9 +90,7 @@ impl Session {
             }
         }
         let body = pack_script(&target, &members, options);
-        self.run_or_fail(Work { operation: "compress", subject: &sources[0], body, ..Work::default() }, None)
-            .await
-            .map(drop)
+        self.run_or_fail(Work { operation: "compress", subject: &sources[0], body, ..Work::default() }).await.map(drop)
     }
 
     async fn check_place(&self, place: &RemotePath, archive: &str, overwrite: bool) -> Result<()> {
@@ -137,7 +135,7 @@ impl Session {
             to = quote(to.as_str()),
             from = quote(from.as_str()),
         );
-        self.run_or_fail(Work { operation: "extract", subject: archive, body, ..Work::default() }, None).await.map(drop)
+        self.run_or_fail(Work { operation: "extract", subject: archive, body, ..Work::default() }).await.map(drop)
     }
 }
 
@@ -177,10 +175,11 @@ fn pack_script(target: &JobPath, members: &[(String, String)], options: &Compres
     ));
     let pack = |folder: &str, name: &str, tar: &str| {
         let missing = quote(&format!("{folder}/{name}: No such file or directory"));
-        let word = if is_pattern(name) { quote_pattern(name) } else { quote(name) };
-        let folder = quote(folder);
+        let (pattern, name, folder) = (quote_pattern(name), quote(name), quote(folder));
+        // What a name says comes before what it means as a pattern.
+        let choose = format!("[ -e {name} ] || [ -L {name} ]");
         format!(
-            "( cd -- {folder} && pick {missing} {word} ) | {tar} {follow}-C {folder} --null --verbatim-files-from -T -\n"
+            "( cd -- {folder} && if {choose}; then set -- {name}; else set -- {pattern}; fi && pick {missing} \"$@\" ) | {tar} {follow}-C {folder} --null --verbatim-files-from -T -\n"
         )
     };
     match members {

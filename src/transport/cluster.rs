@@ -16,17 +16,25 @@ impl Session {
     /// Copies a file or a tree.
     pub async fn copy(&self, path: &str, target: &str, dereference: bool) -> Result<()> {
         let (source, place) = (JobPath::parse(path)?, JobPath::parse(target)?);
-        if !is_pattern(path)
-            && let (Ok(from), Ok(to)) = (RemotePath::parse(path), RemotePath::parse(target))
-        {
-            let stat = self.api.stat(&from, dereference).await.map_err(|e| e.about(path))?;
-            let small = FileKind::from_mode(stat.mode) == FileKind::Regular && stat.size <= self.download_limit();
-            if small {
-                return self.copy_through(&from, &to, target.ends_with('/'), stat.mode & 0o7777).await;
+        not_into_itself("copied", &source, &place)?;
+        // What a name says comes before what it means as a pattern.
+        let mut pattern = is_pattern(path);
+        if let Ok(from) = RemotePath::parse(path) {
+            match self.api.stat(&from, dereference).await {
+                Err(error) if pattern && error.kind == Kind::NotFound => {}
+                Err(error) => return Err(error.about(path)),
+                Ok(stat) => {
+                    pattern = false;
+                    let small =
+                        FileKind::from_mode(stat.mode) == FileKind::Regular && stat.size <= self.download_limit();
+                    if small && let Ok(to) = RemotePath::parse(target) {
+                        return self.copy_through(&from, &to, target.ends_with('/'), stat.mode & 0o7777).await;
+                    }
+                }
             }
         }
         let follow = if dereference { "-L" } else { "-P" };
-        let body = if is_pattern(path) {
+        let body = if pattern {
             // The shell lists what matches; `cp` then wants a directory.
             format!(
                 "shopt -s nullglob\nset -- {}\nif [ $# = 0 ]; then echo {} >&2; exit 1; fi\nexec cp -R {follow} --preserve=mode,timestamps -- \"$@\" {}/",
@@ -41,7 +49,7 @@ impl Session {
                 quote(place.as_str())
             )
         };
-        self.run_or_fail(Work { operation: "copy", subject: path, body, ..Work::default() }, None).await.map(drop)
+        self.run_or_fail(Work { operation: "copy", subject: path, body, ..Work::default() }).await.map(drop)
     }
 
     /// One small file, through this component's memory.
@@ -65,6 +73,7 @@ impl Session {
     /// Moves to a new name.
     pub async fn rename(&self, path: &str, new_path: &str) -> Result<()> {
         let (from, to) = (JobPath::parse(path)?, JobPath::parse(new_path)?);
+        not_into_itself("moved", &from, &to)?;
         // What would fail anyway need not wait in a queue first.
         if let Ok(from) = RemotePath::parse(path) {
             self.api.stat(&from, false).await.map_err(|e| e.about(path))?;
@@ -77,10 +86,21 @@ impl Session {
             quote(from.as_str()),
             quote(to.as_str()),
         );
-        match self.run_or_fail(Work { operation: "rename", subject: path, body, ..Work::default() }, None).await {
+        match self.run_or_fail(Work { operation: "rename", subject: path, body, ..Work::default() }).await {
             Err(error) if error.kind == Kind::AlreadyExists => Err(error.about(new_path)),
             moved => moved.map(drop),
         }
+    }
+}
+
+/// By name; what only a link shows, the tools refuse.
+fn not_into_itself(what: &str, from: &JobPath, to: &JobPath) -> Result<()> {
+    match to.as_str().strip_prefix(from.as_str()) {
+        Some(below) if below.starts_with('/') => {
+            let message = format!("{} cannot be {what} into itself: {}", from.as_str(), to.as_str());
+            Err(Error::invalid(to.as_str(), message))
+        }
+        _ => Ok(()),
     }
 }
 

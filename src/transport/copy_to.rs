@@ -8,7 +8,8 @@ use std::rc::Rc;
 use futures_util::future::{LocalBoxFuture, join};
 
 use super::archive::ExtractOptions;
-use super::{Overwrite, Report, Summary, TransferOptions, Verification};
+use super::fetch::Object;
+use super::{Overwrite, Summary, TransferOptions, Verification};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
 use crate::firecrest::v2::listing::FileKind;
@@ -55,7 +56,6 @@ impl Session {
         other: &Session,
         target: &str,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Summary> {
         let source = RemotePath::parse(path)?;
         let mut place = RemotePath::parse(target)?;
@@ -96,11 +96,13 @@ impl Session {
         }
         match kind {
             FileKind::Regular => {
-                let verified = self.move_file(&source, stat.size, other, &place, options, progress).await?;
-                other.api.chmod(&place, stat.mode & 0o777).await?;
+                self.watch().expect(stat.size, 1);
+                let mode = Some(stat.mode & 0o777);
+                let verified = self.move_file(&source, stat.size, other, &place, mode, options).await?;
+                self.watch().arrived(1);
                 Ok(Summary { files: 1, bytes: stat.size, verified, ..Summary::default() })
             }
-            FileKind::Directory => self.move_tree(&source, other, &place, options, progress).await,
+            FileKind::Directory => self.move_tree(&source, other, &place, options).await,
             _ => Err(Error::invalid(path, format!("{path} is neither a file nor a directory"))),
         }
     }
@@ -111,19 +113,23 @@ impl Session {
         size: u64,
         other: &Session,
         place: &RemotePath,
+        mode: Option<u32>,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Verification> {
         let large = size > self.download_limit() || size > other.upload_limit();
         let verify = options.verify.or(self.options.checksum_check).unwrap_or(large);
         if !large {
             let bytes = self.read(source.as_str(), 0, None).await?;
             other.send(place, &Content::Bytes(bytes.into()), place.as_str()).await?;
+            self.watch().moved(size);
+            if let Some(mode) = mode {
+                other.api.chmod(place, mode).await?;
+            }
         } else if size <= self.download_limit() {
             let bytes = self.read(source.as_str(), 0, None).await?;
-            other.put_large(place, &Content::Bytes(bytes.into()), false, progress).await?;
+            other.put_large(place, &Content::Bytes(bytes.into()), mode, false).await?;
         } else {
-            self.move_object(source, size, other, place, progress).await?;
+            self.move_object(source, size, other, place, mode).await?;
         }
         if !verify {
             return Ok(if large { Verification::Size } else { Verification::None });
@@ -146,30 +152,25 @@ impl Session {
         size: u64,
         other: &Session,
         place: &RemotePath,
-        progress: &Report,
+        mode: Option<u32>,
     ) -> Result<()> {
-        let account = self.check_large("copy-to", source.as_str())?;
-        let (plain, second_name) = self.plain_source(source).await?;
-        let download = self.api.transfer_download(&plain, account).await?;
-        let store = self.store();
-        let moved = match self.await_object(&store, &download.url, &download.job, source, size, progress).await {
-            Ok((_unread, etag)) => {
-                let name = source.as_str().to_owned();
-                let file = ObjectFile { store, url: download.url.clone(), size, etag, name };
+        self.with_object(source, size, 0, Some(1), |object| {
+            Box::pin(async move {
+                // Its first answer is not read: each part asks for its own bytes, and can ask again.
+                let Object { store, url, etag, .. } = object;
+                let file = ObjectFile { store, url, size, etag, name: source.as_str().to_owned() };
                 let content = Content::File(Rc::new(file));
                 if size > other.upload_limit() {
-                    other.put_large(place, &content, false, progress).await.map(drop)
-                } else {
-                    other.send(place, &content, place.as_str()).await
+                    return other.put_large(place, &content, mode, false).await.map(drop);
                 }
-            }
-            Err(error) => Err(error),
-        };
-        self.remove_logs(&download.job).await;
-        if let Some(name) = second_name {
-            let _ = self.api.rm(&name).await;
-        }
-        moved
+                other.send(place, &content, place.as_str()).await?;
+                match mode {
+                    Some(mode) => other.api.chmod(place, mode).await,
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
     }
 
     async fn move_tree(
@@ -178,17 +179,15 @@ impl Session {
         other: &Session,
         place: &RemotePath,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Summary> {
         let mark = self.api.client.platform().random();
         let archive = self.temporary_folder().await?.join(&format!(".aiida-firecrest-{mark:016x}.tar"))?;
         let landing = other.temporary_folder().await?.join(&format!(".aiida-firecrest-{mark:016x}.tar"))?;
-        let moved = match self.pack(source, &archive, options, progress).await {
-            Ok(()) => self.move_archive(&archive, other, &landing, place, options, progress).await,
+        let moved = match self.pack(source, &archive, options).await {
+            Ok(()) => self.move_archive(&archive, other, &landing, place, options).await,
             Err(error) => Err(error),
         };
-        let _ = self.api.rm(&archive).await;
-        let _ = other.api.rm(&landing).await;
+        join(self.tidy(&[&archive]), other.tidy(&[&landing])).await;
         moved
     }
 
@@ -199,10 +198,10 @@ impl Session {
         landing: &RemotePath,
         place: &RemotePath,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Summary> {
         let size = self.api.stat(archive, true).await?.size;
-        let verified = self.move_file(archive, size, other, landing, options, progress).await?;
+        self.watch().expect(size, 1);
+        let verified = self.move_file(archive, size, other, landing, None, options).await?;
         other.api.mkdir(place, true).await?;
         let unpack = ExtractOptions { compression: Some(Compression::None), strip_components: 0 };
         other.extract(landing.as_str(), place.as_str(), unpack).await?;

@@ -37,6 +37,7 @@ impl Session {
         let work = Work {
             operation: "exec",
             subject: &command.line,
+            home: working_directory.is_none(),
             // As in `sh -c`: a syntax error in it is an exit code of its own and cannot reach our script.
             body: format!("exec bash -c {}", crate::shell::quote(&command.line)),
             working_directory,
@@ -44,6 +45,6 @@ impl Session {
             stdin: &command.stdin,
             time_limit: command.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
         };
-        self.run(work, None).await
+        self.run(work).await
     }
 }

@@ -1,12 +1,14 @@
 //! From the cluster: read (bytes) and get (into a local file). The target is written beside its place and renamed.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use sha2::{Digest, Sha256};
 
 use super::get_tree::make_parents;
 use super::put::hex;
-use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_join, pattern, report};
+use super::{Overwrite, Summary, TransferOptions, Verification, local_join, pattern};
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::OpenAnswer;
@@ -16,9 +18,21 @@ use crate::http::retry::Effect;
 use crate::local::{Local, LocalKind, LocalWriter};
 use crate::remote::RemotePath;
 use crate::session::Session;
+use crate::watch::Watch;
 
 /// A download whose body breaks is begun anew this many times.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
+
+/// An answer that has not begun after this long is asked about.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What came of a download.
+pub(super) enum Opened {
+    /// Its body is the file.
+    Answer(OpenAnswer),
+    /// The file has so many bytes, more than one download takes.
+    TooLarge(u64),
+}
 
 impl Session {
     /// A file's bytes, or a piece of them.
@@ -27,18 +41,9 @@ impl Session {
         let limit = self.download_limit();
         let mut attempt = 1;
         let bytes = loop {
-            let mut answer = match self.api.download(&source).await {
-                Ok(answer) => answer,
-                // What is far too large the server tries for 5 s before it gives up: its size says why.
-                Err(error) if error.kind == Kind::Timeout => {
-                    let stat = self.api.stat(&source, true).await?;
-                    return Err(if stat.size > limit {
-                        self.too_large(path, stat.size, limit)
-                    } else {
-                        error.about(path)
-                    });
-                }
-                Err(error) => return Err(error.about(path)),
+            let mut answer = match self.begin_download(&source).await.map_err(|e| e.about(path))? {
+                Opened::Answer(answer) => answer,
+                Opened::TooLarge(size) => return Err(self.too_large(path, size, limit)),
             };
             match crate::http::collect(answer.body.as_mut(), limit as usize).await {
                 Ok(bytes) => break bytes,
@@ -52,6 +57,30 @@ impl Session {
         Ok(if start == 0 && end == bytes.len() { bytes } else { bytes[start..end].to_vec() })
     }
 
+    /// Begins a download; or tells the file's size, where it is too large for one.
+    ///
+    /// The server tries what is far too large for 5 s before it gives up: after a second without an answer the size is asked for.
+    pub(super) async fn begin_download(&self, source: &RemotePath) -> Result<Opened> {
+        let download = Box::pin(self.api.download(source));
+        let answer = match select(download, self.api.client.platform().sleep(PATIENCE)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), download)) => match select(download, Box::pin(self.api.stat(source, true))).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right((Ok(stat), _)) if stat.size > self.download_limit() => {
+                    return Ok(Opened::TooLarge(stat.size));
+                }
+                Either::Right((_, download)) => download.await,
+            },
+        };
+        match answer {
+            Err(error) if matches!(error.kind, Kind::Timeout | Kind::TooLarge) => {
+                let size = self.api.stat(source, true).await?.size;
+                if size > self.download_limit() { Ok(Opened::TooLarge(size)) } else { Err(error) }
+            }
+            answer => answer.map(Opened::Answer),
+        }
+    }
+
     /// Moves a file or folder from the cluster to the host.
     pub async fn get(
         &self,
@@ -59,7 +88,6 @@ impl Session {
         remote: &str,
         local: &str,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Summary> {
         let source = RemotePath::parse(remote)?;
         let name =
@@ -73,14 +101,15 @@ impl Session {
         };
         let (size, mode) = match options.size {
             Some(size) => (size, options.mode),
-            None => match self.api.stat(&source, true).await {
+            None => match self.api.stat(&source, options.dereference).await {
                 Ok(stat) => match FileKind::from_mode(stat.mode) {
                     FileKind::Regular => (stat.size, options.mode.or(Some(stat.mode & 0o777))),
-                    FileKind::Directory => return self.get_tree(&files, &source, local, options, progress).await,
+                    FileKind::Directory => return self.get_tree(&files, &source, local, options).await,
+                    FileKind::Symlink => return self.get_link(&files, remote, &target, options).await,
                     _ => return Err(Error::invalid(remote, format!("{remote} is not a regular file"))),
                 },
                 Err(error) if error.kind == Kind::NotFound && pattern::is_pattern(remote) => {
-                    return self.get_pattern(files, remote, local, options, progress).await;
+                    return self.get_pattern(files, remote, local, options).await;
                 }
                 Err(error) if error.kind == Kind::NotFound && options.ignore_nonexisting => {
                     return Ok(Summary::skipped());
@@ -94,25 +123,17 @@ impl Session {
                 _ => Err(Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target)),
             };
         }
-        let told = |done| Progress {
-            operation: "get",
-            path: remote,
-            bytes_done: if done { size } else { 0 },
-            bytes_total: Some(size),
-            files_done: u64::from(done),
-            files_total: Some(1),
-        };
-        report(progress, &told(false))?;
+        self.watch().expect(size, 1);
         let replace = options.overwrite == Overwrite::Replace;
         if options.parents {
             make_parents(files.as_ref(), &target)?;
         }
         if size > self.download_limit() {
             let verify = options.verify.or(self.options.checksum_check).unwrap_or(true);
-            let mut writer = files.create(&target, replace)?;
-            let verified = self.get_large(&source, size, writer.as_mut(), verify, progress).await?;
-            report(progress, &told(true))?;
-            writer.finish(mode).await?;
+            let writer = files.create(&target, replace)?;
+            let verified = self.get_large(&source, size, writer.as_ref(), verify).await?;
+            writer.finish(mode, None).await?;
+            self.watch().arrived(1);
             return Ok(Summary { files: 1, bytes: size, verified, ..Summary::default() });
         }
         let verify = options.verify.or(self.options.checksum_check).unwrap_or(false);
@@ -130,15 +151,17 @@ impl Session {
                 }
                 Err(error) => return Err(error.about(remote)),
             };
-            match receive(&mut answer, writer.as_mut(), verify).await {
-                Ok((received, hash)) if received == size => break (writer, hash),
-                Ok((received, _)) => {
+            let mut received = 0;
+            match receive(&mut answer, writer.as_mut(), verify, self.watch(), &mut received).await {
+                Ok(hash) if received == size => break (writer, hash),
+                Ok(_) => {
                     let message = format!("{remote}: {received} bytes arrived, not {size}");
                     return Err(Error::new(Kind::ChecksumMismatch, message).about(remote));
                 }
                 Err(SendError::Reset(_)) if attempt < ATTEMPTS => attempt += 1,
                 Err(error) => return Err(self.broken(&error).about(remote)),
             }
+            self.watch().lost(received);
         };
         let mut verified = Verification::Size;
         if verify {
@@ -151,9 +174,31 @@ impl Session {
             }
             verified = Verification::Checksum;
         }
-        report(progress, &told(true))?;
-        writer.finish(mode).await?;
+        writer.finish(mode, None).await?;
+        self.watch().arrived(1);
         Ok(Summary { files: 1, bytes: size, verified, ..Summary::default() })
+    }
+
+    /// Makes the same symbolic link on the host.
+    async fn get_link(
+        &self,
+        files: &Rc<dyn Local>,
+        remote: &str,
+        target: &str,
+        options: TransferOptions,
+    ) -> Result<Summary> {
+        let says = self.read_link(remote).await?;
+        if options.overwrite != Overwrite::Replace && files.stat(target, false)?.is_some() {
+            return match options.overwrite {
+                Overwrite::Skip => Ok(Summary::skipped()),
+                _ => Err(Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target)),
+            };
+        }
+        if options.parents {
+            make_parents(files.as_ref(), target)?;
+        }
+        files.make_symlink(&says, target)?;
+        Ok(Summary { files: 1, ..Summary::default() })
     }
 
     /// Moves everything that a pattern names; several things go into a directory that is there.
@@ -163,7 +208,6 @@ impl Session {
         remote: &str,
         local: &str,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Summary> {
         let paths = self.glob(remote).await?;
         if paths.is_empty() {
@@ -179,13 +223,13 @@ impl Session {
         }
         let each = paths.iter().map(|path| {
             let files = Rc::clone(&files);
-            async move { Box::pin(self.get(files, path, local, options, progress)).await }
+            async move { Box::pin(self.get(files, path, local, options)).await }
         });
         super::sum(all(each).await)
     }
 
     /// The error of a body that broke.
-    fn broken(&self, error: &SendError) -> Error {
+    pub(super) fn broken(&self, error: &SendError) -> Error {
         self.api.client.unanswered(error, &self.options.url, Effect::Read)
     }
 }
@@ -195,16 +239,24 @@ async fn receive(
     answer: &mut OpenAnswer,
     writer: &mut dyn LocalWriter,
     hashed: bool,
-) -> Result<(u64, String), SendError> {
-    if !hashed {
-        return Ok((crate::http::copy(answer.body.as_mut(), writer).await?, String::new()));
-    }
+    watch: &Watch,
+    received: &mut u64,
+) -> Result<String, SendError> {
     let mut hasher = Sha256::new();
-    let mut received = 0;
-    while let Some(bytes) = answer.body.chunk().await? {
-        hasher.update(&bytes);
-        received += bytes.len() as u64;
-        writer.write(&bytes).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
+    loop {
+        let moved = if hashed {
+            let Some(bytes) = answer.body.chunk().await? else { break };
+            hasher.update(&bytes);
+            writer.write(&bytes).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
+            bytes.len() as u64
+        } else {
+            answer.body.move_to(writer).await?
+        };
+        if moved == 0 {
+            break;
+        }
+        *received += moved;
+        watch.moved(moved);
     }
-    Ok((received, hex(&hasher.finalize())))
+    Ok(hex(&hasher.finalize()))
 }

@@ -4,8 +4,6 @@
 //! listing of the one directory that is left, or, where there are several, one recursive listing of what they have in common. A tree
 //! that the server refuses to list as a whole (an unreadable folder in it, more than its 5 s) is listed folder by folder.
 
-use std::collections::BTreeSet;
-
 use super::inspect::ListOptions;
 use super::pattern::{is_pattern, matches};
 use crate::concurrent::all;
@@ -29,18 +27,20 @@ impl Session {
             return Ok(if self.exists(pattern).await? { vec![path.as_str().to_owned()] } else { Vec::new() });
         };
         let base = format!("/{}", names[..first].join("/"));
-        let found = self.expand(base, &names[first..]).await?;
-        Ok(found.into_iter().collect())
+        let mut found = self.expand(base, &names[first..]).await?;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 
     /// Matches `names` below `base`; the first of them is a pattern.
-    async fn expand(&self, base: String, names: &[&str]) -> Result<BTreeSet<String>> {
+    async fn expand(&self, base: String, names: &[&str]) -> Result<Vec<String>> {
         if names.contains(&"**") {
             return self.expand_deep(&base, names).await;
         }
         let entries = match self.level(&base, names[0]).await {
             Ok(entries) => entries,
-            Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotADirectory) => return Ok(BTreeSet::new()),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotADirectory) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let rest = &names[1..];
@@ -57,7 +57,7 @@ impl Session {
             return Ok(found);
         }
         let each = folders.into_iter().map(|folder| self.expand_below(below(&base, &folder.path), rest));
-        let mut union = BTreeSet::new();
+        let mut union = Vec::new();
         for found in all(each).await {
             union.extend(found?);
         }
@@ -65,7 +65,7 @@ impl Session {
     }
 
     /// Goes on below one folder: past fixed names, then at the next pattern.
-    async fn expand_below(&self, folder: String, rest: &[&str]) -> Result<BTreeSet<String>> {
+    async fn expand_below(&self, folder: String, rest: &[&str]) -> Result<Vec<String>> {
         match rest.iter().position(|name| is_pattern(name)) {
             Some(next) => {
                 let base =
@@ -74,13 +74,13 @@ impl Session {
             }
             None => {
                 let path = format!("{folder}/{}", rest.join("/"));
-                Ok(if self.exists(&path).await? { BTreeSet::from([path]) } else { BTreeSet::new() })
+                Ok(if self.exists(&path).await? { vec![path] } else { Vec::new() })
             }
         }
     }
 
     /// One recursive listing for all folders of a level. None: the server refuses the tree as a whole.
-    async fn expand_together(&self, base: &str, names: &[&str]) -> Result<Option<BTreeSet<String>>> {
+    async fn expand_together(&self, base: &str, names: &[&str]) -> Result<Option<Vec<String>>> {
         let hidden = names.iter().any(|name| name.starts_with('.'));
         let tree = self.list(base, &ListOptions { recursive: true, hidden, pattern: None }).await;
         let entries = match tree {
@@ -100,14 +100,14 @@ impl Session {
     }
 
     /// `**` stands for any number of folders; one recursive listing tells all.
-    async fn expand_deep(&self, base: &str, names: &[&str]) -> Result<BTreeSet<String>> {
+    async fn expand_deep(&self, base: &str, names: &[&str]) -> Result<Vec<String>> {
         let hidden = names.iter().any(|name| name.starts_with('.'));
         match self.list(base, &ListOptions { recursive: true, hidden, pattern: None }).await {
             Ok(entries) => {
                 let whole = |path: &str| deep(names, &path.split('/').collect::<Vec<_>>());
                 Ok(entries.iter().filter(|entry| whole(&entry.path)).map(|entry| below(base, &entry.path)).collect())
             }
-            Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotADirectory) => Ok(BTreeSet::new()),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::NotADirectory) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

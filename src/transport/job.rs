@@ -9,7 +9,6 @@
 
 use std::time::Duration;
 
-use super::Report;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::errors;
 use crate::firecrest::v2::jobs::{Script, Submission};
@@ -38,8 +37,10 @@ pub struct Work<'a> {
     pub subject: &'a str,
     /// Shell text. Its standard output, error and input are taken care of.
     pub body: String,
-    /// None: the folder for temporary files.
+    /// Where the body runs; none: where the scheduler starts it.
     pub working_directory: Option<RemotePath>,
+    /// The body runs in the user's home directory.
+    pub home: bool,
     /// Exported before the body runs.
     pub environment: &'a [(String, String)],
     /// Given to the body.
@@ -57,9 +58,9 @@ const LONGEST_INPUT: usize = 1024 * 1024;
 
 impl Session {
     /// Runs a script and turns a failure of it into a typed error.
-    pub(super) async fn run_or_fail(&self, work: Work<'_>, stop: Option<&Report>) -> Result<Output> {
+    pub(super) async fn run_or_fail(&self, work: Work<'_>) -> Result<Output> {
         let (operation, subject) = (work.operation, work.subject);
-        let output = self.run(work, stop).await?;
+        let output = self.run(work).await?;
         if output.exit_code == 0 {
             return Ok(output);
         }
@@ -73,7 +74,7 @@ impl Session {
     }
 
     /// Runs a script as a job and returns what it left. Nothing of it stays on the cluster.
-    pub(super) async fn run(&self, work: Work<'_>, stop: Option<&Report>) -> Result<Output> {
+    pub(super) async fn run(&self, work: Work<'_>) -> Result<Output> {
         if work.stdin.len() > LONGEST_INPUT {
             let message = format!("the input has {} bytes, more than {LONGEST_INPUT}", work.stdin.len());
             return Err(Error::new(Kind::TooLarge, message).about(work.operation));
@@ -83,32 +84,28 @@ impl Session {
         let result = folder.join(&format!(".aiida-firecrest-{mark}"))?;
         let submission = Submission {
             script: Script::Text(self.script(&work, &result, &mark)?),
-            working_directory: work.working_directory.clone().unwrap_or(folder),
+            // Not the body's: Slurm starts a job whose directory is not there in another, without a word.
+            working_directory: folder,
             name: None,
             account: self.options.billing_account.clone(),
             environment: Vec::new(),
         };
         let id = self.submit(submission).await.map_err(|e| e.about(work.subject))?;
-        let ended = self.await_result(&id, &result, &work, stop).await;
-        // The script makes the file in one step, so that there is nothing to remove where it could not be read.
-        match &ended {
-            Ok(_) => self.api.rm(&result).await?,
-            Err(error) if error.kind == Kind::Cancelled => {
-                let _ = self.cancel(vec![id]).await;
-                let _ = self.api.rm(&result).await;
-            }
-            Err(_) => {}
+        let ended = self.await_result(&id, &result, &work).await;
+        if ended.is_ok() {
+            // The script has removed its folder.
+            self.tidy(&[&result]).await;
+        } else {
+            // It was killed, or goes on without anybody who waits for it. Its folder first: without that it cannot make the result.
+            let _ = self.watch().shielded(self.cancel(vec![id])).await;
+            let folder = RemotePath::parse(&format!("{result}.d"))?;
+            self.tidy(&[&folder]).await;
+            self.tidy(&[&result]).await;
         }
         ended
     }
 
-    async fn await_result(
-        &self,
-        id: &str,
-        result: &RemotePath,
-        work: &Work<'_>,
-        stop: Option<&Report>,
-    ) -> Result<Output> {
+    async fn await_result(&self, id: &str, result: &RemotePath, work: &Work<'_>) -> Result<Output> {
         let platform = self.api.client.platform();
         let start = platform.monotonic();
         let mut state_asked = start;
@@ -117,11 +114,15 @@ impl Session {
             let waited = platform.monotonic().saturating_sub(start);
             let pause = (waited / 8).clamp(FIRST_LOOK, Duration::from_secs(10));
             platform.sleep(pause).await;
-            if let Some(stop) = stop {
-                super::report(stop, &super::Progress::waiting(work.operation, work.subject))?;
-            }
             match self.read(result.as_str(), 0, None).await {
-                Ok(bytes) => return parse(&bytes).ok_or_else(|| unreadable(work, result)),
+                Ok(bytes) => {
+                    let output = parse(&bytes).ok_or_else(|| unreadable(work, result))?;
+                    return if output.exit_code == NO_DIRECTORY {
+                        Err(no_directory(work, &output))
+                    } else {
+                        Ok(output)
+                    };
+                }
                 Err(error) if error.kind == Kind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -181,6 +182,13 @@ impl Session {
             }
             text.push_str("END_OF_INPUT\n");
         }
+        let directory = match &work.working_directory {
+            Some(directory) => quote(directory.as_str()),
+            // The shell knows it even where the environment does not.
+            None if work.home => "~".to_owned(),
+            None => ".".to_owned(),
+        };
+        text.push_str(&format!(": > \"$result.d/out\"\nif cd -- {directory} 2> \"$result.d/err\"; then\n"));
         // A subshell with the umask of the user: what the body makes is the user's, not ours.
         text.push_str("(\numask 022\n");
         for (name, value) in work.environment {
@@ -188,6 +196,7 @@ impl Session {
         }
         text.push_str(&work.body);
         text.push_str("\n) < \"$result.d/in\" > \"$result.d/out\" 2> \"$result.d/err\"\ncode=$?\n");
+        text.push_str(&format!("else code={NO_DIRECTORY}; fi\n"));
         text.push_str("{ echo \"$code $(stat -c %s \"$result.d/out\") $(stat -c %s \"$result.d/err\")\"\n");
         text.push_str("  cat \"$result.d/out\" \"$result.d/err\"\n} > \"$result.d/result\"\n");
         text.push_str("mv -- \"$result.d/result\" \"$result\"\nexit 0\n");
@@ -212,6 +221,16 @@ impl Session {
         self.home.replace(Some(folder.clone()));
         Ok(folder)
     }
+}
+
+/// The script's word for a working directory that it could not enter; a command's exit code is at least 0.
+const NO_DIRECTORY: i32 = -1;
+
+fn no_directory(work: &Work<'_>, output: &Output) -> Error {
+    let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let directory = work.working_directory.as_ref().map_or("the home directory", RemotePath::as_str);
+    let kind = errors::by_text(&told, Effect::Read).unwrap_or(Kind::NotFound);
+    Error::new(kind, format!("{directory}: {} cannot run there: {told}", work.operation)).about(directory)
 }
 
 fn unreadable(work: &Work<'_>, result: &RemotePath) -> Error {

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod cluster;
 pub mod copy_to;
 pub mod exec;
+mod fetch;
 pub mod get;
 pub mod get_tree;
 pub mod glob;
@@ -18,7 +19,11 @@ pub mod stream;
 
 use std::rc::Rc;
 
-use crate::error::{Error, Kind, Result};
+use crate::concurrent::all;
+use crate::error::Result;
+use crate::remote::RemotePath;
+use crate::session::Session;
+use crate::watch::Watch;
 
 /// What to do when a target is already there. See the WIT enum `overwrite-policy`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,35 +93,22 @@ fn sum(each: Vec<Result<Summary>>) -> Result<Summary> {
     Ok(all)
 }
 
-/// Tells the host how a transfer goes. Returns false when the host says stop.
-pub type Report = Rc<dyn Fn(&Progress<'_>) -> bool>;
-
-/// Where a transfer stands. See the WIT record `progress.status`.
-#[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)]
-pub struct Progress<'a> {
-    pub operation: &'a str,
-    pub path: &'a str,
-    pub bytes_done: u64,
-    pub bytes_total: Option<u64>,
-    pub files_done: u64,
-    pub files_total: Option<u64>,
-}
-
-impl<'a> Progress<'a> {
-    /// Nothing moves yet: a job has to end first.
-    fn waiting(operation: &'a str, path: &'a str) -> Self {
-        Self { operation, path, bytes_done: 0, bytes_total: None, files_done: 0, files_total: None }
+impl Session {
+    /// The call that is under way.
+    fn watch(&self) -> &Rc<Watch> {
+        self.api.client.platform().watch()
     }
-}
 
-/// Reports, and turns a stop into an error.
-fn report(to: &Report, state: &Progress<'_>) -> Result<()> {
-    if to(state) {
-        return Ok(());
+    /// Removes what was made on the way, whether the host has said stop or not. What cannot be removed, and what was never there, is
+    /// not worth an error.
+    async fn tidy(&self, paths: &[&RemotePath]) {
+        self.watch().shielded(all(paths.iter().map(|path| self.api.rm(path)))).await;
     }
-    Err(Error::new(Kind::Cancelled, format!("{} of {} was stopped by the host", state.operation, state.path))
-        .about(state.path))
+
+    /// A name for something that does not stay.
+    fn passing_name(&self) -> String {
+        format!(".aiida-firecrest-{:016x}", self.api.client.platform().random())
+    }
 }
 
 /// The last name of a local path.

@@ -2,11 +2,9 @@
 //!
 //! Where an answer was lost, the operation looks whether the change is there; else the error stays `outcome-unknown`.
 
-use crate::archive::{Member, MemberKind, write};
+use crate::archive::MemberKind;
 use crate::error::{Error, Kind, Result};
-use crate::firecrest::v2::files::Content;
 use crate::firecrest::v2::listing::{self, FileKind};
-use crate::firecrest::v2::models::Compression;
 use crate::remote::RemotePath;
 use crate::session::Session;
 
@@ -120,14 +118,7 @@ impl Session {
         let (parent, name) =
             place.split().ok_or_else(|| Error::invalid(place.as_str(), "it names no entry of a directory"))?;
         let kind = MemberKind::Symlink { target: target.as_bytes().to_vec() };
-        let member = Member { path: name.as_bytes().to_vec(), kind, mode: 0o777, mtime: 0 };
-        let bytes = [write::head(&member).as_slice(), &write::END].concat();
-        let archive = format!(".aiida-firecrest-{:016x}.tar", self.api.client.platform().random());
-        self.api.upload(&parent, &archive, &Content::Bytes(bytes.into()), place.as_str()).await?;
-        let archive = parent.join(&archive)?;
-        let unpacked = self.api.extract(&archive, &parent, Compression::None).await;
-        let removed = self.api.rm(&archive).await;
-        unpacked.and(removed)
+        self.place_member(&parent, name, kind, place.as_str()).await
     }
 
     /// Sets permission bits.

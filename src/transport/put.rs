@@ -6,18 +6,20 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use sha2::{Digest, Sha256};
 
-use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, local_name, pattern, report};
+use super::{Overwrite, Summary, TransferOptions, Verification, local_name, pattern};
+use crate::archive::{Member, MemberKind, write};
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
 use crate::firecrest::v2::listing::FileKind;
+use crate::firecrest::v2::models::Compression;
 use crate::http::Part;
-use crate::local::{Local, LocalFile, LocalKind};
+use crate::local::{Local, LocalKind};
 use crate::remote::RemotePath;
 use crate::session::Session;
 
 /// Local files are hashed in pieces of this size.
-const PIECE: u64 = 64 * 1024;
+pub(super) const PIECE: u64 = 64 * 1024;
 
 impl Session {
     /// Makes or replaces a file with these bytes.
@@ -41,17 +43,17 @@ impl Session {
         local: &str,
         remote: &str,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Summary> {
         let mut target = RemotePath::parse(remote)?;
-        match files.stat(local, true)?.map(|stat| stat.kind) {
+        match files.stat(local, options.dereference)?.map(|stat| stat.kind) {
             Some(LocalKind::File) => {}
-            Some(LocalKind::Directory) => return self.put_tree(files, local, target, options, progress).await,
-            Some(LocalKind::Symlink | LocalKind::Other) => {
+            Some(LocalKind::Directory) => return self.put_tree(files, local, target, options).await,
+            Some(LocalKind::Symlink) => return self.put_link(files, local, remote, options).await,
+            Some(LocalKind::Other) => {
                 return Err(Error::invalid(local, format!("{local} is not a regular file")));
             }
             None if pattern::is_pattern(local) => {
-                return self.put_pattern(files, local, &target, options, progress).await;
+                return self.put_pattern(files, local, &target, options).await;
             }
             None if options.ignore_nonexisting => return Ok(Summary::skipped()),
             None => {
@@ -67,40 +69,19 @@ impl Session {
         if large {
             target = self.place_for(target, name, options.parents).await?;
         }
-        if options.overwrite != Overwrite::Replace {
-            let mut there = self.api.stat(&target, false).await;
-            if matches!(&there, Ok(stat) if FileKind::from_mode(stat.mode) == FileKind::Directory) {
-                target = target.join(name)?;
-                there = self.api.stat(&target, false).await;
-            }
-            match there {
-                Ok(_) if options.overwrite == Overwrite::Skip => return Ok(Summary::skipped()),
-                Ok(_) => {
-                    let message = format!("{target} is already there");
-                    return Err(Error::new(Kind::AlreadyExists, message).about(target.as_str()));
-                }
-                Err(error) if error.kind == Kind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+        if options.overwrite != Overwrite::Replace && self.is_taken(&mut target, name, options.overwrite).await? {
+            return Ok(Summary::skipped());
         }
         let bytes = file.size();
-        let told = |done| Progress {
-            operation: "put",
-            path: remote,
-            bytes_done: if done { bytes } else { 0 },
-            bytes_total: Some(bytes),
-            files_done: done.into(),
-            files_total: Some(1),
-        };
-        report(progress, &told(false))?;
+        self.watch().expect(bytes, 1);
+        let content = Content::File(Rc::clone(&file));
+        let mode = options.mode.or_else(|| file.mode().and_then(worth_carrying)).map(|mode| mode & 0o7777);
         if large {
             let verify = options.verify.or(self.options.checksum_check).unwrap_or(true);
-            let verified = self.put_large(&target, &Content::File(Rc::clone(&file)), verify, progress).await?;
-            self.carry_mode(&target, file.as_ref(), options.mode).await?;
-            report(progress, &told(true))?;
+            let verified = self.put_large(&target, &content, mode, verify).await?;
+            self.watch().arrived(1);
             return Ok(Summary { files: 1, bytes, verified, ..Summary::default() });
         }
-        let content = Content::File(Rc::clone(&file));
         let mut sent = self.send(&target, &content, target.as_str()).await;
         if options.parents && matches!(&sent, Err(error) if error.kind == Kind::NotFound) {
             if let Some((parent, _)) = target.split() {
@@ -115,16 +96,90 @@ impl Session {
         }
         sent?;
         let verified = self.verify_sent(&target, &content, options.verify).await?;
-        self.carry_mode(&target, file.as_ref(), options.mode).await?;
-        report(progress, &told(true))?;
+        if let Some(mode) = mode {
+            self.api.chmod(&target, mode).await?;
+        }
+        self.watch().arrived(1);
         Ok(Summary { files: 1, bytes, verified, ..Summary::default() })
     }
 
-    async fn carry_mode(&self, target: &RemotePath, file: &dyn LocalFile, wanted: Option<u32>) -> Result<()> {
-        match wanted.or_else(|| file.mode().and_then(worth_carrying)) {
-            Some(mode) => self.api.chmod(target, mode & 0o7777).await,
-            None => Ok(()),
+    /// Where the target, which is moved into a directory that is there, must not be replaced: is it to be skipped?
+    async fn is_taken(&self, target: &mut RemotePath, name: &str, overwrite: Overwrite) -> Result<bool> {
+        let mut there = self.api.stat(target, false).await;
+        if matches!(&there, Ok(stat) if FileKind::from_mode(stat.mode) == FileKind::Directory) {
+            *target = target.join(name)?;
+            there = self.api.stat(target, false).await;
         }
+        match there {
+            Ok(_) if overwrite == Overwrite::Skip => Ok(true),
+            Ok(_) => Err(Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target.as_str())),
+            Err(error) if error.kind == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a symbolic link itself, as the one member of an archive: it takes the place of a file or link, and says what it said.
+    async fn put_link(
+        &self,
+        files: Rc<dyn Local>,
+        local: &str,
+        remote: &str,
+        options: TransferOptions,
+    ) -> Result<Summary> {
+        let says = files.read_link(local)?;
+        let name = local_name(local).ok_or_else(|| Error::invalid(local, format!("{local} names no link")))?;
+        let mut target = RemotePath::parse(remote)?;
+        if remote.ends_with('/') {
+            target = target.join(name)?;
+        }
+        match self.api.stat(&target, true).await {
+            Ok(stat) if FileKind::from_mode(stat.mode) == FileKind::Directory => target = target.join(name)?,
+            Err(error) if error.kind != Kind::NotFound => return Err(error),
+            _ => {}
+        }
+        if options.overwrite != Overwrite::Replace && self.is_taken(&mut target, name, options.overwrite).await? {
+            return Ok(Summary::skipped());
+        }
+        let (parent, name) =
+            target.split().ok_or_else(|| Error::invalid(remote, format!("{remote} names no entry of a directory")))?;
+        if options.parents {
+            self.api.mkdir(&parent, true).await?;
+        }
+        let kind = MemberKind::Symlink { target: says.into_bytes() };
+        self.place_member(&parent, name, kind, target.as_str()).await?;
+        Ok(Summary { files: 1, ..Summary::default() })
+    }
+
+    /// Makes one entry of a directory that no direct operation makes: as an archive with one member.
+    pub(super) async fn place_member(
+        &self,
+        directory: &RemotePath,
+        name: &str,
+        kind: MemberKind,
+        subject: &str,
+    ) -> Result<()> {
+        let archive_name = format!("{}.tar", self.passing_name());
+        let placed = self.unpack_member(directory, &archive_name, directory, name, kind, subject).await;
+        self.tidy(&[&directory.join(&archive_name)?]).await;
+        placed
+    }
+
+    /// The same, with the archive in another folder, where it is left.
+    pub(super) async fn unpack_member(
+        &self,
+        folder: &RemotePath,
+        archive_name: &str,
+        directory: &RemotePath,
+        name: &str,
+        kind: MemberKind,
+        subject: &str,
+    ) -> Result<()> {
+        let mtime = i64::try_from(self.api.client.platform().unix_now()).unwrap_or(0);
+        let member = Member { path: name.as_bytes().to_vec(), kind, mode: 0o777, mtime };
+        let bytes = [write::head(&member).as_slice(), &write::END].concat();
+        self.api.upload(folder, archive_name, &Content::Bytes(bytes.into()), subject).await?;
+        let archive = folder.join(archive_name)?;
+        self.api.extract(&archive, directory, Compression::None).await.map_err(|e| e.about(subject))
     }
 
     /// Where a large file goes: asked for first, because a job would only fail late.
@@ -152,7 +207,6 @@ impl Session {
         local: &str,
         target: &RemotePath,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Summary> {
         let (folder, last) = local.rsplit_once('/').unwrap_or(("", local));
         if pattern::is_pattern(folder) {
@@ -179,7 +233,7 @@ impl Session {
             let (files, from) = (Rc::clone(&files), super::local_join(folder, name));
             // With a slash at its end the target is a directory: nobody has to ask.
             let to = if one { target.as_str().to_owned() } else { target.as_directory() };
-            async move { Box::pin(self.put(files, &from, &to, options, progress)).await }
+            async move { Box::pin(self.put(files, &from, &to, options)).await }
         });
         super::sum(all(each).await)
     }

@@ -14,7 +14,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::inspect::ListOptions;
 use super::job::Work;
-use super::{Overwrite, Progress, Report, Summary, TransferOptions, Verification, report};
+use super::{Overwrite, Summary, TransferOptions, Verification};
 use crate::archive::{Member, MemberKind, write};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
@@ -103,7 +103,6 @@ impl Session {
         local: &str,
         mut target: RemotePath,
         options: TransferOptions,
-        progress: &Report,
     ) -> Result<Summary> {
         let name = super::local_name(local).ok_or_else(|| Error::invalid(local, format!("{local} names no folder")))?;
         let merging = match self.api.stat(&target, true).await {
@@ -134,7 +133,7 @@ impl Session {
         };
         let (parent, root) =
             target.split().ok_or_else(|| Error::invalid(local, format!("{target} names no entry of a directory")))?;
-        let sender = Sender { session: self, parent, options, target: &target, progress };
+        let sender = Sender { session: self, parent, options, target: &target };
         let mut summary = Summary::default();
         let mut verified = if options.verify.or(self.options.checksum_check).unwrap_or(false) {
             Verification::Checksum
@@ -142,12 +141,16 @@ impl Session {
             Verification::None
         };
         let limit = self.upload_limit().saturating_sub(write::END.len() as u64);
+        let now = i64::try_from(self.api.client.platform().unix_now()).unwrap_or(0);
         let mut batch = Batch::default();
+        // One archive tells what is to be moved; for more the tree is looked through once before.
+        let mut measured = false;
         // Directories that their owner cannot write to get their bits when everything is in them.
         let mut closed: Vec<Member> = Vec::new();
-        let mut add_directory = |batch: &mut Batch, path: String, place: &str| {
+        let mut add_directory = |batch: &mut Batch, path: String, place: &str, modified: Option<i64>| {
             let mode = files.mode(place).unwrap_or(0o755) & 0o777;
-            let mut member = Member { path: path.into_bytes(), kind: MemberKind::Directory, mode, mtime: 0 };
+            let mtime = modified.unwrap_or(now);
+            let mut member = Member { path: path.into_bytes(), kind: MemberKind::Directory, mode, mtime };
             if mode & 0o700 != 0o700 {
                 closed.push(member.clone());
                 member.mode |= 0o700;
@@ -156,14 +159,15 @@ impl Session {
         };
         // Files that no archive can carry go by themselves, when their directories are there.
         let mut large: Vec<(String, String, u64)> = Vec::new();
-        add_directory(&mut batch, root.to_owned(), local);
+        add_directory(&mut batch, root.to_owned(), local, files.stat(local, true)?.and_then(|stat| stat.modified));
         let mut walk = Walk::new(files.as_ref(), local, options.dereference)?;
         while let Some(Found { path, stat }) = walk.step()? {
+            self.watch().check()?;
             let place = walk.local_path(&path);
             let inside = format!("{root}/{path}");
             let kind = match stat.kind {
                 LocalKind::Directory => {
-                    add_directory(&mut batch, inside, &place);
+                    add_directory(&mut batch, inside, &place, stat.modified);
                     continue;
                 }
                 _ if there.contains(&path) => {
@@ -174,13 +178,17 @@ impl Session {
                 _ => MemberKind::File { size: stat.size },
             };
             let mode = if stat.kind == LocalKind::File { files.mode(&place).unwrap_or(0o644) & 0o777 } else { 0o777 };
-            let member = Member { path: inside.into_bytes(), kind, mode, mtime: stat.modified.unwrap_or(0) };
+            let member = Member { path: inside.into_bytes(), kind, mode, mtime: stat.modified.unwrap_or(now) };
             let length = write::length(&member);
             if length > limit {
                 large.push((path, place, stat.size));
                 continue;
             }
             if batch.length + length > limit || batch.members >= MOST_MEMBERS {
+                if !measured {
+                    self.measure(files.as_ref(), local, options.dereference, limit)?;
+                    measured = true;
+                }
                 sender.send(std::mem::take(&mut batch), &mut summary).await?;
             }
             let file = (stat.kind == LocalKind::File).then(|| {
@@ -188,11 +196,14 @@ impl Session {
             });
             batch.add(&member, file);
         }
+        if !measured {
+            self.watch().expect(batch.bytes, batch.files);
+        }
         sender.send(batch, &mut summary).await?;
         for (path, place, size) in large {
             let goal = target.join(&path)?;
             let one = TransferOptions { overwrite: Overwrite::Replace, ..options };
-            Box::pin(self.put(Rc::clone(&files), &place, goal.as_str(), one, progress)).await?;
+            Box::pin(self.put(Rc::clone(&files), &place, goal.as_str(), one)).await?;
             summary.files += 1;
             summary.bytes += size;
         }
@@ -211,6 +222,23 @@ impl Session {
     }
 }
 
+impl Session {
+    /// What will go in archives. Files that are left out because they are there already are not known to be.
+    fn measure(&self, files: &dyn Local, local: &str, follow: bool, limit: u64) -> Result<()> {
+        let (mut bytes, mut count) = (0, 0);
+        let mut walk = Walk::new(files, local, follow)?;
+        while let Some(Found { stat, .. }) = walk.step()? {
+            self.watch().check()?;
+            if stat.kind == LocalKind::File && stat.size <= limit {
+                bytes += stat.size;
+                count += 1;
+            }
+        }
+        self.watch().expect(bytes, count);
+        Ok(())
+    }
+}
+
 /// Sends archives to where they are unpacked.
 struct Sender<'a> {
     session: &'a Session,
@@ -218,7 +246,6 @@ struct Sender<'a> {
     parent: RemotePath,
     target: &'a RemotePath,
     options: TransferOptions,
-    progress: &'a Report,
 }
 
 impl Sender<'_> {
@@ -231,7 +258,7 @@ impl Sender<'_> {
             Some(folder) => folder.clone(),
             None => self.parent.clone(),
         };
-        let name = format!(".aiida-firecrest-{:016x}.tar", api.client.platform().random());
+        let name = format!("{}.tar", self.session.passing_name());
         let archive = folder.join(&name)?;
         let (files, directories, bytes) = (batch.files, batch.directories, batch.bytes);
         let content = Content::Parts(batch.finish());
@@ -246,26 +273,13 @@ impl Sender<'_> {
             Ok(()) => self.unpack(&archive, &content).await,
             Err(error) => Err(error),
         };
-        match unpacked {
-            Ok(()) => api.rm(&archive).await?,
-            Err(error) => {
-                // As far as it got: the error is what matters, and there may be nothing.
-                let _ = api.rm(&archive).await;
-                return Err(error);
-            }
-        }
+        self.session.tidy(&[&archive]).await;
+        unpacked?;
+        self.session.watch().arrived(files);
         summary.files += files;
         summary.directories += directories;
         summary.bytes += bytes;
-        let state = Progress {
-            operation: "put",
-            path: self.target.as_str(),
-            bytes_done: summary.bytes,
-            bytes_total: None,
-            files_done: summary.files,
-            files_total: None,
-        };
-        report(self.progress, &state)
+        Ok(())
     }
 
     async fn unpack(&self, archive: &RemotePath, content: &Content) -> Result<()> {
@@ -284,10 +298,10 @@ impl Sender<'_> {
         }
         match done {
             // Not within the server's 5 s: a job unpacks it again from the start.
-            Err(error) if error.kind == Kind::OutcomeUnknown => {
+            Err(error) if error.kind == Kind::OutcomeUnknown && !self.session.watch().is_stopped() => {
                 let body = format!("exec tar -xf {} -C {}", quote(archive.as_str()), quote(self.parent.as_str()));
                 let work = Work { operation: "put", subject: self.target.as_str(), body, ..Work::default() };
-                self.session.run_or_fail(work, Some(self.progress)).await.map(drop)
+                self.session.run_or_fail(work).await.map(drop)
             }
             done => done.map_err(|e| e.about(self.target.as_str())),
         }

@@ -7,6 +7,7 @@
 //! | `names`       | names that shells, forms and listings trip over                                    |
 //! | `trees`       | folders and patterns, up and down                                                  |
 //! | `large`       | files past the direct limit                                                        |
+//! | `transfers`   | stops, cuts, a store's faults, small limits, a narrow memory, 100,000 files        |
 //! | `cluster`     | globs, copies, renames, archives, commands                                         |
 //! | `jobs`        | from a job template to a job's end                                                 |
 //! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
@@ -31,5 +32,6 @@ mod programs;
 mod puppet;
 mod pyfirecrest;
 mod raw;
+mod transfers;
 mod trees;
 mod wire;

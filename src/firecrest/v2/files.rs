@@ -45,6 +45,18 @@ impl Content {
         }
     }
 
+    /// Can its bytes be read only once, and in order?
+    pub fn once(&self) -> bool {
+        matches!(self, Self::File(file) if file.once())
+    }
+
+    /// Its bytes up to there have arrived, and will not be asked for again.
+    pub fn passed(&self, offset: u64) {
+        if let Self::File(file) = self {
+            file.passed(offset);
+        }
+    }
+
     /// The pieces.
     pub fn parts(&self) -> Vec<Part> {
         match self {

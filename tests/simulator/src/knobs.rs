@@ -129,6 +129,8 @@ pub struct System {
     pub account_required: bool,
     /// The largest part of an S3 upload.
     pub max_part_size: u64,
+    /// Whether the server was set up with an object store for this system.
+    pub object_store: bool,
 }
 
 impl System {
@@ -139,6 +141,7 @@ impl System {
             max_ops_file_size: 5 * 1024 * 1024,
             account_required: false,
             max_part_size: 1024 * 1024 * 1024,
+            object_store: true,
         }
     }
 }

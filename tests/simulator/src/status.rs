@@ -119,7 +119,7 @@ fn system(state: &State, knobs: &Knobs, system: &System) -> Value {
         "dataOperation": {
             "datatransfer_jobs_directives": crate::transfer::directives(system),
             "max_ops_file_size": system.max_ops_file_size,
-            "data_transfer": {
+            "data_transfer": if !system.object_store { Value::Null } else { json!({
                 "serviceType": "s3",
                 "name": "s3-storage",
                 "privateUrl": "**********",
@@ -136,7 +136,7 @@ fn system(state: &State, knobs: &Knobs, system: &System) -> Value {
                     "tmp_folder": "tmp",
                 },
                 "bucketLifecycleConfiguration": { "days": 10 },
-            },
+            }) },
         },
     })
 }

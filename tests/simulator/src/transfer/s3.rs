@@ -27,7 +27,7 @@ struct Order {
 
 pub(super) async fn handle(ctx: &Ctx, endpoint: Endpoint, request: &Request, user: &str) -> Result<Answer, ApiError> {
     let order = read(request)?;
-    if order.method != "s3" {
+    if order.method != "s3" || !ctx.system.object_store {
         return Err(ApiError::new(400, "Requested transfer method is not available."));
     }
     ctx.need_key(user)?;
