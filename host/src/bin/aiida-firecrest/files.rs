@@ -228,8 +228,25 @@ pub(crate) async fn remote_directory(
         Err(error) if error.plugin_kind() == Some(types::ErrorKind::NotFound) && is_pattern(path) => {
             matching_directory(session, path, follow).await
         }
+        // A name that no request can carry, with a single quote for example: its directory's listing has it.
+        Err(error) if error.plugin_kind() == Some(types::ErrorKind::InvalidArgument) => {
+            match listed(session, path).await {
+                Some(FileKind::Directory) => Ok(Some(path.to_owned())),
+                Some(kind) if kind != FileKind::Symlink || !follow => Ok(None),
+                _ => Err(error.into()),
+            }
+        }
         Err(error) => Err(error.into()),
     }
+}
+
+/// What a path is, by the listing of its directory. None: it is not there, or its directory cannot be listed either.
+async fn listed(session: &mut Session, path: &str) -> Option<FileKind> {
+    let (folder, name) = path.trim_end_matches('/').rsplit_once('/')?;
+    let folder = if folder.is_empty() { "/" } else { folder };
+    let options = ListOptions { recursive: false, hidden: true, pattern: None };
+    let entries = session.list(folder, &options).await.ok()?;
+    entries.into_iter().find(|entry| entry.path == name).map(|entry| entry.kind)
 }
 
 /// The first directory among what a remote pattern matches: one listing where the last name alone is a pattern, else a glob and a
