@@ -192,7 +192,8 @@ const WHOLE: usize = 5;
 const ARCHIVE: u64 = 3_900_000;
 
 /// A directory comes as a whole where more files are needed than that costs in requests, where they are at least half of its bytes,
-/// and where it fits one answer; else each file by itself.
+/// and where it fits one answer; else each file by itself. One with a symlink to an absolute path does not come as a whole: the plugin's
+/// sandbox makes no such link, and the plugin would refuse it all.
 pub(super) fn groups(source: &Tree, needed: &BTreeSet<&str>) -> Vec<Group> {
     #[derive(Default)]
     struct Sum {
@@ -200,12 +201,14 @@ pub(super) fn groups(source: &Tree, needed: &BTreeSet<&str>) -> Vec<Group> {
         bytes: u64,
         all: u64,
         archive: u64,
+        refused: bool,
     }
     let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
     for (path, item) in source {
         for directory in above(path).chain([""]) {
             let sum = sums.entry(directory).or_default();
             sum.all += item.size();
+            sum.refused |= matches!(&item.kind, Kind::Link(target) if target.starts_with('/'));
             // A head, and blocks of 512 bytes; a long name has a second head.
             sum.archive += item.size().next_multiple_of(512) + if path.len() > 90 { 1536 } else { 512 };
             if needed.contains(path.as_str()) {
@@ -217,7 +220,7 @@ pub(super) fn groups(source: &Tree, needed: &BTreeSet<&str>) -> Vec<Group> {
     let mut whole: BTreeSet<&str> = BTreeSet::new();
     for (directory, sum) in &sums {
         let covered = above(directory).chain([""]).any(|path| whole.contains(path));
-        if !covered && sum.needed > WHOLE && sum.bytes * 2 >= sum.all && sum.archive <= ARCHIVE {
+        if !covered && !sum.refused && sum.needed > WHOLE && sum.bytes * 2 >= sum.all && sum.archive <= ARCHIVE {
             whole.insert(directory);
         }
     }
@@ -347,5 +350,9 @@ mod tests {
         assert_eq!(groups(&source, &both), [Group::Whole("d".into()), Group::File("big".into())]);
         source.remove("big");
         assert_eq!(groups(&source, &all), [Group::Whole(String::new())]);
+        source.insert("near".into(), link("../x"));
+        assert_eq!(groups(&source, &all), [Group::Whole(String::new())]);
+        source.insert("far".into(), link("/etc"));
+        assert_eq!(groups(&source, &all), [Group::Whole("d".into())]);
     }
 }
