@@ -5,8 +5,8 @@ use crate::context::Context;
 use crate::files::remote_directory;
 use crate::json;
 use crate::output::{Failure, remark, shown};
-use aiida_firecrest_host::Error;
 use aiida_firecrest_host::transport::{Command, CompressOptions, Compression, ExtractOptions};
+use aiida_firecrest_host::{Error, Session};
 use serde_json::{Value, json};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -19,13 +19,14 @@ pub(crate) async fn cp(context: &Context, arguments: &Copy) -> Result<(), Failur
     {
         return Err(Failure::needs_recursive(&directory));
     }
-    session.copy(source, target, arguments.dereference).await?;
+    waited(context, &mut session, async |session| session.copy(source, target, arguments.dereference).await).await?;
     context.output.answer(|| json!({"copied": source, "to": target}), String::new)
 }
 
 pub(crate) async fn mv(context: &Context, source: &str, target: &str) -> Result<(), Failure> {
     let target = into(source, target);
-    context.session().await?.rename(source, &target).await?;
+    let mut session = context.session().await?;
+    waited(context, &mut session, async |session| session.rename(source, &target).await).await?;
     context.output.answer(|| json!({"moved": source, "to": target}), String::new)
 }
 
@@ -87,7 +88,9 @@ pub(crate) async fn compress(context: &Context, arguments: &Compress) -> Result<
         pattern: arguments.pattern.clone(),
         overwrite: arguments.overwrite,
     };
-    context.session().await?.compress(&arguments.sources, archive, &options).await?;
+    let mut session = context.session().await?;
+    waited(context, &mut session, async |session| session.compress(&arguments.sources, archive, &options).await)
+        .await?;
     context
         .output
         .answer(|| json!({"archive": archive, "format": format.name(), "sources": arguments.sources}), String::new)
@@ -101,7 +104,8 @@ pub(crate) async fn extract(
     strip: u32,
 ) -> Result<(), Failure> {
     let options = ExtractOptions { compression: format.map(compression), strip_components: strip };
-    context.session().await?.extract(archive, target, &options).await?;
+    let mut session = context.session().await?;
+    waited(context, &mut session, async |session| session.extract(archive, target, &options).await).await?;
     context.output.answer(|| json!({"archive": archive, "extracted_to": target}), String::new)
 }
 
@@ -111,9 +115,23 @@ struct Abandoned(bool);
 impl Drop for Abandoned {
     fn drop(&mut self) {
         if self.0 {
-            remark("aiida-firecrest: the command's job may go on: `jobs` shows it, `cancel` ends it");
+            remark("aiida-firecrest: where it had become a job, that may go on: `jobs` shows it, `cancel` ends it");
         }
     }
+}
+
+/// Runs one operation that can be a job, and that Ctrl-C can end.
+async fn waited<T>(
+    context: &Context,
+    session: &mut Session,
+    operation: impl AsyncFnOnce(&mut Session) -> Result<T, Error>,
+) -> Result<T, Failure> {
+    let meter = context.wait_on(session)?;
+    let mut abandoned = Abandoned(true);
+    let done = operation(session).await;
+    abandoned.0 = false;
+    meter.clear();
+    Ok(done?)
 }
 
 pub(crate) async fn exec(context: &Context, arguments: &Exec) -> Result<(), Failure> {
@@ -127,10 +145,7 @@ pub(crate) async fn exec(context: &Context, arguments: &Exec) -> Result<(), Fail
         time_limit: arguments.time.map(seconds),
     };
     let mut session = context.session().await?;
-    let mut abandoned = Abandoned(true);
-    let output = session.exec(&command).await;
-    abandoned.0 = false;
-    let output = output?;
+    let output = waited(context, &mut session, async |session| session.exec(&command).await).await?;
     if context.output.is_json() {
         let mut document = json!({"exit_code": output.exit_code});
         json::content(&mut document, "stdout", output.stdout);

@@ -26,6 +26,11 @@ impl Stop {
         if self.is_asked() { Err(Failure::Cancelled) } else { Ok(()) }
     }
 
+    /// From now on somebody listens.
+    pub(crate) fn listen(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
     /// Asks for an end. False: nothing here listens.
     pub(crate) fn ask(&self) -> bool {
         self.asked.store(true, Ordering::Relaxed);
@@ -113,8 +118,16 @@ impl Context {
 
     /// Shows how transfers go, to a person only, and stops them at Ctrl-C.
     pub(crate) fn meter(&self, bytes: Option<u64>, files: Option<u64>) -> Meter {
-        self.stop.heard.store(true, Ordering::Relaxed);
+        self.stop.listen();
         Meter::new(self.output.is_interactive(), self.stop.clone(), bytes, files)
+    }
+
+    /// Shows a person what is waited for on the cluster. Ctrl-C stops it from when the plugin first asks whether to go on; before that
+    /// nothing would listen, and the program ends at once.
+    pub(crate) fn wait_on(&self, session: &mut Session) -> Result<Meter, Failure> {
+        let meter = Meter::new(self.output.is_interactive(), self.stop.clone(), None, None);
+        meter.follow(session, 0)?;
+        Ok(meter)
     }
 
     /// The policy with a folder to write to, unless the user named some.

@@ -10,8 +10,10 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-const KNOWN: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {prefix} {bytes_per_sec}{left}";
-const UNKNOWN: &str = "{spinner} {msg} {bytes} {prefix} {bytes_per_sec}";
+const KNOWN: &str = "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes}{prefix} {decimal_bytes_per_sec}{left}";
+const UNKNOWN: &str = "{spinner} {msg} {decimal_bytes}{prefix} {decimal_bytes_per_sec}";
+/// Before the first byte, and for what moves none.
+const WAITING: &str = "{spinner} {msg} {elapsed}";
 /// Of a path its end is shown, in as many characters.
 const WIDTH: usize = 40;
 
@@ -36,18 +38,18 @@ struct State {
     files: u64,
     /// Of calls that run: bytes, files, and the bytes that the plugin expects.
     running: HashMap<usize, (u64, u64, Option<u64>)>,
-    known: bool,
+    template: &'static str,
 }
 
 impl Meter {
     pub(crate) fn new(visible: bool, stop: Stop, bytes_total: Option<u64>, files_total: Option<u64>) -> Meter {
         let bar = if visible { ProgressBar::no_length() } else { ProgressBar::hidden() };
-        bar.set_style(style(UNKNOWN));
+        bar.set_style(style(WAITING));
         if visible {
             // Time left goes on while one large request runs.
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        let state = State { bytes_total, files_total, ..State::default() };
+        let state = State { bytes_total, files_total, template: WAITING, ..State::default() };
         Meter { bar, stop, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -55,6 +57,7 @@ impl Meter {
     pub(crate) fn follow(&self, session: &mut Session, slot: usize) -> Result<(), Failure> {
         let meter = self.clone();
         Ok(session.on_progress(move |status: &Status| {
+            meter.stop.listen();
             meter.show(slot, status);
             if meter.stop.is_asked() { Answer::Stop } else { Answer::Proceed }
         })?)
@@ -100,9 +103,14 @@ impl State {
             _ => None,
         };
         let total = self.bytes_total.or(expected);
-        if total.is_some() != self.known {
-            self.known = total.is_some();
-            bar.set_style(style(if self.known { KNOWN } else { UNKNOWN }));
+        let template = match total {
+            Some(_) => KNOWN,
+            None if bytes == 0 && files == 0 => WAITING,
+            None => UNKNOWN,
+        };
+        if template != self.template {
+            self.template = template;
+            bar.set_style(style(template));
         }
         if let Some(total) = total {
             bar.set_length(total.max(bytes));
@@ -110,9 +118,9 @@ impl State {
         bar.set_position(bytes);
         bar.set_prefix(match self.files_total.or(files_expected.map(|more| self.files + more)) {
             Some(1) => String::new(),
-            Some(total) => format!("{files}/{total} files"),
+            Some(total) => format!(" {files}/{total} files"),
             None if files == 0 => String::new(),
-            None => format!("{files} files"),
+            None => format!(" {files} files"),
         });
     }
 }
