@@ -2,98 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::path::Path;
+use std::process::Stdio;
 
-use aiida_firecrest_tests::{Rig, mode, names};
-use firecrest_simulator::{JobLag, Simulator};
+use aiida_firecrest_tests::{mode, names};
 use serde_json::{Value, json};
 
+use crate::desk::{Desk, one_line, text};
 use crate::programs;
 use crate::puppet::{self, Act};
 use crate::raw::Raw;
-
-/// A server, its configuration in a file, and a folder.
-struct Desk {
-    simulator: Simulator,
-    config: PathBuf,
-    folder: tempfile::TempDir,
-}
-
-impl Desk {
-    async fn open() -> Desk {
-        let (simulator, _, _) = Rig::setup()
-            .knobs(|knobs| {
-                knobs.job_lag = JobLag::NONE;
-                knobs.queue_wait = Duration::from_millis(1);
-            })
-            .serve()
-            .await;
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("config.json");
-        simulator.write_config(&config).unwrap();
-        Desk { simulator, config, folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn remote(&self, name: &str) -> String {
-        format!("{}/{name}", self.simulator.home())
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = programs::client();
-        command.arg("--config").arg(&self.config).args(arguments).current_dir(self.folder.path());
-        programs::run(command).await
-    }
-
-    /// What it prints; it has to succeed and to say nothing else.
-    async fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments).await;
-        let stderr = text(&output.stderr);
-        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{arguments:?}");
-        text(&output.stdout)
-    }
-
-    async fn json(&self, arguments: &[&str]) -> Value {
-        let mut all = vec!["--json"];
-        all.extend(arguments);
-        serde_json::from_str(&self.ok(&all).await).expect("JSON")
-    }
-
-    /// It fails with this exit code and one line, which this returns.
-    async fn fails(&self, code: i32, arguments: &[&str]) -> String {
-        one_line(&self.run(arguments).await, code, &[self.simulator.client_secret()])
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-/// One clear line and its exit code: no panic, no backtrace, no secret.
-#[track_caller]
-fn one_line(output: &Output, code: i32, secrets: &[&str]) -> String {
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert_eq!(stdout, "");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
-    assert!(stderr.starts_with("aiida-firecrest: "), "{stderr}");
-    for word in ["panicked", "RUST_BACKTRACE", "stack backtrace", "0x"].iter().chain(secrets) {
-        assert!(!stderr.contains(word), "{word}: {stderr}");
-    }
-    assert!(stderr.len() < 600, "{stderr}");
-    stderr.trim_end().to_owned()
-}
 
 // ---- what it does
 

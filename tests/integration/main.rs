@@ -14,15 +14,24 @@
 //! | `contract`    | the component's imports, exports, size and options                                 |
 //! | `host`        | origins, folders, limits, faults of plugins, secrets                               |
 //! | `cli`         | the command line, and every case of bad input                                      |
+//! | `cli_tree`    | put and get of folders, cp, mv, ln, readlink, glob, tree                           |
+//! | `cli_cluster` | compress, extract, exec                                                            |
+//! | `cli_sync`    | sync, both ways                                                                    |
+//! | `cli_stop`    | Ctrl-C in the middle, and the progress bar                                         |
 //! | `pyfirecrest` | the simulator, by the public package                                               |
 //!
-//! `programs`, `puppet` and `raw` are what these need besides the harness: the built programs, plugins that misbehave, and a server
-//! that says anything.
+//! `desk`, `programs`, `puppet` and `raw` are what these need besides the harness: a place to run the command line at, the built
+//! programs, plugins that misbehave, and a server that says anything.
 
 mod budget;
 mod cli;
+mod cli_cluster;
+mod cli_stop;
+mod cli_sync;
+mod cli_tree;
 mod cluster;
 mod contract;
+mod desk;
 mod files;
 mod host;
 mod jobs;

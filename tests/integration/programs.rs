@@ -39,6 +39,11 @@ pub(crate) fn simulator() -> Command {
     command(&FOLDER.join("firecrest-simulator"))
 }
 
+/// Another program of this machine, likewise: one that runs ours.
+pub(crate) fn around(program: &str) -> Command {
+    command(Path::new(program))
+}
+
 fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::null());
