@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use aiida_firecrest_tests::{Rig, Setup, eventually};
+use aiida_firecrest_tests::{Rig, Setup};
 use firecrest_simulator::JobLag;
 use serde_json::Value;
 
