@@ -52,6 +52,9 @@ pub enum RetryAfter {
     HttpDate,
     /// `RateLimit-Reset: 7`
     RateLimitReset,
+    /// As Kong's rate-limiting plugin does: every answer carries `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, and a
+    /// 429 `Retry-After` in seconds, too.
+    Announced,
 }
 
 /// A gateway's quota: so many API requests (the token endpoint's do not count) in a window, 429 beyond.
@@ -63,6 +66,14 @@ pub struct Quota {
     pub window: Duration,
     /// How the 429 says when the window ends.
     pub form: RetryAfter,
+}
+
+impl Quota {
+    /// So many requests a minute, refused with `Retry-After` in seconds.
+    #[must_use]
+    pub const fn per_minute(requests: u32) -> Self {
+        Self { requests, window: Duration::from_secs(60), form: RetryAfter::Seconds }
+    }
 }
 
 /// What a planted fault does.

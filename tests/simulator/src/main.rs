@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use firecrest_simulator::{Error, JobLag, Simulator};
+use firecrest_simulator::{Error, JobLag, Quota, RetryAfter, Simulator};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A FirecREST v2 server in one process: real files under a folder, real processes for jobs, on this machine only.
@@ -61,12 +61,42 @@ struct Arguments {
     /// Let an upload's job sleep so long between two looks for the object
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     transfer_sleep: f64,
+    /// Refuse API requests past so many a minute (429), as a centre's gateway does
+    #[arg(long, value_name = "REQUESTS")]
+    quota: Option<u32>,
+    /// How the 429 says when to come back, and whether every answer tells the quota
+    #[arg(long, value_enum, default_value_t = QuotaForm::Seconds, requires = "quota")]
+    quota_form: QuotaForm,
     /// End when stdin closes, so that a parent takes it along
     #[arg(long)]
     until_stdin_closes: bool,
     /// Run this command with AIIDA_FIRECREST_CONFIG naming a configuration, and end with its exit code; takes all that follows
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with_all = ["config_out", "until_stdin_closes"])]
     run: Vec<OsString>,
+}
+
+/// The forms of a gateway's 429.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum QuotaForm {
+    /// Retry-After in seconds
+    Seconds,
+    /// Retry-After as a date
+    Date,
+    /// RateLimit-Reset in seconds
+    Reset,
+    /// RateLimit-Limit, -Remaining and -Reset on every answer, Retry-After on the 429
+    Announced,
+}
+
+impl From<QuotaForm> for RetryAfter {
+    fn from(form: QuotaForm) -> Self {
+        match form {
+            QuotaForm::Seconds => Self::Seconds,
+            QuotaForm::Date => Self::HttpDate,
+            QuotaForm::Reset => Self::RateLimitReset,
+            QuotaForm::Announced => Self::Announced,
+        }
+    }
 }
 
 #[tokio::main]
@@ -91,6 +121,8 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
         knobs.command_time_limit = seconds(arguments.command_limit);
         knobs.job_query_cost = Duration::from_millis(arguments.job_query_cost);
         knobs.transfer_sleep = seconds(arguments.transfer_sleep);
+        knobs.quota =
+            arguments.quota.map(|requests| Quota { form: arguments.quota_form.into(), ..Quota::per_minute(requests) });
         if arguments.no_job_lag {
             knobs.job_lag = JobLag::NONE;
         }

@@ -82,12 +82,14 @@ pub(crate) async fn handle(
         Some(FaultKind::DropAfter) | None => {}
     }
     let in_realm = path.starts_with(auth::REALM);
-    if !in_realm && let Some((name, value)) = state.over_quota(knobs.quota) {
+    let gateway = if in_realm { None } else { state.gateway(knobs.quota) };
+    if let Some(gateway) = gateway.as_ref().filter(|gateway| gateway.refused) {
         let body = "{\"message\":\"API rate limit exceeded\"}";
         state.recorder.answered(&ticket, 429, body.len() as u64);
-        return plain(429, body, &[(name, &value)]);
+        let headers: Vec<(&str, &str)> = gateway.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        return plain(429, body, &headers);
     }
-    let response = if in_realm {
+    let mut response = if in_realm {
         realm(&state, &method, &path, &parts.headers, &body)
     } else {
         let query = parse_form(parts.uri.query().unwrap_or_default());
@@ -95,6 +97,9 @@ pub(crate) async fn handle(
             Asked { method: &method, path: &path, raw_query: parts.uri.query(), query, headers: parts.headers, body };
         api(&state, &line, &knobs.version, asked).await
     };
+    for (name, value) in gateway.iter().flat_map(|gateway| &gateway.headers) {
+        insert(response.headers_mut(), name, value);
+    }
     if fault == Some(FaultKind::DropAfter) {
         line.cut();
     }

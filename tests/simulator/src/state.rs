@@ -30,6 +30,12 @@ pub(crate) struct State {
     pub(crate) started: SystemTime,
 }
 
+/// What a gateway with a quota says to one request.
+pub(crate) struct Gateway {
+    pub(crate) refused: bool,
+    pub(crate) headers: Vec<(&'static str, String)>,
+}
+
 /// A request's surroundings, once it is known who asks and of which system.
 #[derive(Clone)]
 pub(crate) struct Ctx {
@@ -69,27 +75,37 @@ impl State {
         struck
     }
 
-    /// The gateway's refusal, if the quota is used up: the header's name and value.
-    pub(crate) fn over_quota(&self, quota: Option<Quota>) -> Option<(&'static str, String)> {
+    /// Counts one more request against the quota: what the gateway has to say to it.
+    pub(crate) fn gateway(&self, quota: Option<Quota>) -> Option<Gateway> {
         let quota = quota?;
         let mut used = crate::lock(&self.quota_used);
         let now = Instant::now();
         while used.front().is_some_and(|first| now.duration_since(*first) >= quota.window) {
             used.pop_front();
         }
-        if (used.len() as u64) < u64::from(quota.requests) {
+        let refused = used.len() as u64 >= u64::from(quota.requests);
+        if !refused {
             used.push_back(now);
-            return None;
         }
         let left = used.front().map_or(quota.window, |first| quota.window.saturating_sub(now.duration_since(*first)));
+        let remaining = u64::from(quota.requests).saturating_sub(used.len() as u64);
         let seconds = (left + Duration::from_millis(999)).as_secs();
-        Some(match quota.form {
-            RetryAfter::Seconds => ("retry-after", seconds.to_string()),
-            RetryAfter::RateLimitReset => ("ratelimit-reset", seconds.to_string()),
-            RetryAfter::HttpDate => {
-                ("retry-after", crate::status::http_date(SystemTime::now() + Duration::from_secs(seconds)))
-            }
-        })
+        let mut headers = Vec::new();
+        if quota.form == RetryAfter::Announced {
+            headers.push(("ratelimit-limit", quota.requests.to_string()));
+            headers.push(("ratelimit-remaining", remaining.to_string()));
+            headers.push(("ratelimit-reset", seconds.to_string()));
+        }
+        if refused {
+            headers.push(match quota.form {
+                RetryAfter::Seconds | RetryAfter::Announced => ("retry-after", seconds.to_string()),
+                RetryAfter::RateLimitReset => ("ratelimit-reset", seconds.to_string()),
+                RetryAfter::HttpDate => {
+                    ("retry-after", crate::status::http_date(SystemTime::now() + Duration::from_secs(seconds)))
+                }
+            });
+        }
+        Some(Gateway { refused, headers })
     }
 
     /// The system of that name.

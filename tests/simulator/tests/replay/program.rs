@@ -160,3 +160,23 @@ fn a_signal_is_passed_on_to_the_command() {
         assert!(!std::path::Path::new(config.trim()).exists());
     }
 }
+
+#[test]
+fn a_quota_can_be_set_from_the_command_line() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_firecrest-simulator"))
+        .args(["--quota", "2", "--quota-form", "announced", "--until-stdin-closes"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let mut url = String::new();
+    BufReader::new(program.stdout.take().expect("its stdout")).read_line(&mut url).expect("a line");
+    let url = format!("{}/status/liveness/", url.trim());
+    let answers: Vec<_> = (0..3).map(|_| crate::client::request("GET", &url, &[], b"").expect("an answer")).collect();
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200, 429]);
+    let seconds: u64 = answers[2].headers["retry-after"].parse().expect("seconds");
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    assert_eq!(answers[2].text(), r#"{"message":"API rate limit exceeded"}"#);
+    drop(program.stdin.take());
+    assert!(program.wait().expect("its end").success());
+}

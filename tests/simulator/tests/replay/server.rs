@@ -180,7 +180,7 @@ async fn a_test_can_turn_knobs_and_count() {
     assert_eq!(answer.headers["f7t-appversion"], "2.4.0");
     simulator.adjust(|knobs| knobs.latency = Duration::ZERO);
 
-    for form in [RetryAfter::Seconds, RetryAfter::HttpDate, RetryAfter::RateLimitReset] {
+    for form in [RetryAfter::Seconds, RetryAfter::HttpDate, RetryAfter::RateLimitReset, RetryAfter::Announced] {
         simulator.adjust(|knobs| {
             knobs.quota = Some(Quota { requests: 0, window: Duration::from_secs(7), form });
         });
@@ -190,7 +190,19 @@ async fn a_test_can_turn_knobs_and_count() {
             RetryAfter::Seconds => assert_eq!(answer.headers["retry-after"], "7"),
             RetryAfter::HttpDate => assert!(answer.headers["retry-after"].ends_with("GMT")),
             RetryAfter::RateLimitReset => assert_eq!(answer.headers["ratelimit-reset"], "7"),
+            RetryAfter::Announced => {
+                assert_eq!(
+                    (answer.headers["retry-after"].as_str(), answer.headers["ratelimit-remaining"].as_str()),
+                    ("7", "0")
+                );
+            }
         }
+    }
+    simulator.adjust(|knobs| knobs.quota = Some(Quota { form: RetryAfter::Announced, ..Quota::per_minute(2) }));
+    for (status, remaining) in [(200, "1"), (200, "0"), (429, "0")] {
+        let answer = client.get(stat);
+        assert_eq!((answer.status, answer.headers["ratelimit-remaining"].as_str()), (status, remaining));
+        assert_eq!(answer.headers["ratelimit-limit"], "2");
     }
     simulator.adjust(|knobs| knobs.quota = None);
 
