@@ -12,11 +12,12 @@
 //!
 //! With `AIIDA_FIRECREST_COMPONENT=FILE` nothing is built and that file is taken.
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+#[path = "build/nested.rs"]
+mod nested;
 
-const TARGET: &str = "wasm32-wasip2";
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-env-changed=AIIDA_FIRECREST_COMPONENT");
@@ -43,138 +44,5 @@ fn component() -> Result<PathBuf, String> {
     for input in ["src", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
-    let toolchain = Toolchain::find()?;
-    let folder = target_folder(&root).join(toolchain.folder);
-
-    let mut build = Command::new(&toolchain.cargo);
-    build
-        .current_dir(&root)
-        .args(["build", "--package", "aiida-firecrest", "--lib", "--release", "--target", TARGET, "--target-dir"])
-        .arg(&folder);
-    scrub(&mut build);
-    toolchain.configure(&mut build)?;
-    let output = build.output().map_err(|error| format!("cannot run {}: {error}", toolchain.cargo.display()))?;
-    if !output.status.success() {
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
-        return Err(format!(
-            "the component does not build ({}): see above, or run cargo build --target {TARGET}",
-            output.status
-        ));
-    }
-    let wasm = folder.join(TARGET).join("release/aiida_firecrest.wasm");
-    if wasm.is_file() { Ok(wasm) } else { Err(format!("the build left no {}", wasm.display())) }
-}
-
-/// The outer build's target folder. `OUT_DIR` is `<target>[/<triple>]/<profile>/build/<package>/out`.
-fn target_folder(root: &Path) -> PathBuf {
-    env::var_os("OUT_DIR")
-        .map(PathBuf::from)
-        .and_then(|out| out.ancestors().nth(4).map(Path::to_owned))
-        .unwrap_or_else(|| root.join("target"))
-}
-
-struct Toolchain {
-    rustc: PathBuf,
-    cargo: PathBuf,
-    folder: &'static str,
-    debian: bool,
-}
-
-impl Toolchain {
-    fn find() -> Result<Toolchain, String> {
-        let path =
-            |name: &str, otherwise: &str| env::var_os(name).map_or_else(|| PathBuf::from(otherwise), PathBuf::from);
-        let current = Toolchain {
-            rustc: path("RUSTC", "rustc"),
-            cargo: path("CARGO", "cargo"),
-            folder: "component",
-            debian: false,
-        };
-        let debian = Toolchain {
-            rustc: "/usr/bin/rustc".into(),
-            cargo: "/usr/bin/cargo".into(),
-            folder: "component-debian",
-            debian: true,
-        };
-        [current, debian]
-            .into_iter()
-            .find(Toolchain::has_target)
-            .ok_or_else(|| format!("no Rust toolchain here can build for {TARGET}: run `make wasm-target` once"))
-    }
-
-    /// A compiler without the target's standard library still prints where it would be.
-    fn has_target(&self) -> bool {
-        let mut rustc = Command::new(&self.rustc);
-        rustc.args(["--print", "target-libdir", "--target", TARGET]);
-        if self.debian {
-            rustc.env_remove("LD_LIBRARY_PATH");
-        }
-        let Ok(output) = rustc.output() else { return false };
-        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-        output.status.success()
-            && folder.read_dir().is_ok_and(|entries| {
-                entries.flatten().any(|entry| {
-                    let name = entry.file_name();
-                    let name = name.to_string_lossy();
-                    name.starts_with("libstd-") && name.ends_with(".rlib")
-                })
-            })
-    }
-
-    fn configure(&self, build: &mut Command) -> Result<(), String> {
-        build.env("RUSTC", &self.rustc);
-        if !self.debian {
-            // Which toolchain rustup's proxies stand for.
-            if let Some(name) = env::var_os("RUSTUP_TOOLCHAIN") {
-                build.env("RUSTUP_TOOLCHAIN", name);
-            }
-            return Ok(());
-        }
-        // The outer cargo points it at the other toolchain's libraries.
-        build.env_remove("LD_LIBRARY_PATH");
-        let path = env::var("PATH").unwrap_or_default();
-        build.env("PATH", format!("/usr/bin:{path}"));
-        if let Some(linker) = self.wasm_ld()? {
-            build
-                .env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", format!("-Clink-arg=--wasm-ld-path={}", linker.display()));
-        }
-        Ok(())
-    }
-
-    /// Debian's linker has the LLVM version in its name. None: a plain `wasm-ld` is on PATH.
-    fn wasm_ld(&self) -> Result<Option<PathBuf>, String> {
-        let output = Command::new(&self.rustc)
-            .arg("-vV")
-            .env_remove("LD_LIBRARY_PATH")
-            .output()
-            .map_err(|error| format!("cannot run {}: {error}", self.rustc.display()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let llvm = text
-            .lines()
-            .find_map(|line| line.strip_prefix("LLVM version: "))
-            .and_then(|version| version.split('.').next())
-            .ok_or_else(|| format!("{} -vV names no LLVM version", self.rustc.display()))?;
-        let versioned = [format!("/usr/bin/wasm-ld-{llvm}"), format!("/usr/lib/llvm-{llvm}/bin/wasm-ld")];
-        if let Some(found) = versioned.iter().map(PathBuf::from).find(|path| path.is_file()) {
-            return Ok(Some(found));
-        }
-        let plain = env::var_os("PATH")
-            .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join("wasm-ld").is_file()));
-        if plain { Ok(None) } else { Err(format!("no wasm-ld-{llvm} here: run `make wasm-target` once")) }
-    }
-}
-
-/// Takes out what the outer cargo and rustup put into the environment for *this* build; registries, proxies and the like stay.
-fn scrub(build: &mut Command) {
-    const KEPT: [&str; 7] =
-        ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_", "CARGO_TERM_", "RUSTUP_HOME"];
-    const TAKEN: [&str; 8] =
-        ["CARGO", "RUSTC", "RUSTFLAGS", "RUSTDOC", "RUSTUP_TOOLCHAIN", "CLIPPY_", "MAKEFLAGS", "DEP_"];
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        let matches = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
-        if matches(&TAKEN) && !matches(&KEPT) {
-            build.env_remove(&name);
-        }
-    }
+    nested::component(&root, "aiida-firecrest")
 }

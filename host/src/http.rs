@@ -24,9 +24,11 @@ mod connect;
 mod errors;
 
 use crate::error::Result;
+use crate::limits::OPEN_REQUESTS;
 use crate::policy::{Origin, Policy};
+use crate::secrets::Secrets;
 use crate::telemetry::Telemetry;
-use body::{Attempt, OutgoingBody, Pending, TimedBody};
+use body::{About, Attempt, OutgoingBody, Pending, TimedBody};
 use connect::Connector;
 use errors::Failure;
 use http_body_util::BodyExt;
@@ -152,6 +154,9 @@ pub(crate) struct Hooks {
     pub(crate) origins: Arc<[Origin]>,
     pub(crate) telemetry: Vec<Telemetry>,
     pub(crate) last_failure: LastFailure,
+    pub(crate) secrets: Secrets,
+    /// Held by every request that is open.
+    pub(crate) open: Arc<()>,
 }
 
 /// Why the latest request got no answer, where that says more than its error code does.
@@ -183,6 +188,7 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processed: Io,
     ) -> Box<dyn Future<Output = Sent> + Send> {
+        self.secrets.learn_headers(request.headers());
         let last_failure = self.last_failure.clone();
         let origin = match Origin::of_uri(request.uri()) {
             Some(origin) if self.origins.contains(&origin) => origin,
@@ -192,6 +198,7 @@ impl WasiHttpHooks for Hooks {
                 }
                 let shown =
                     refused.map_or_else(|| "an address without an origin".to_owned(), |origin| origin.to_string());
+                let shown = self.secrets.hidden(&shown);
                 tracing::warn!(origin = %shown, "refused by the policy");
                 last_failure.set(Some(format!("{shown} is not an allowed origin")));
                 return Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)));
@@ -201,9 +208,15 @@ impl WasiHttpHooks for Hooks {
             // A tunnel leads anywhere.
             return Box::new(std::future::ready(Err(HttpError::HttpRequestMethodInvalid)));
         }
-        let span =
-            tracing::info_span!("request", method = %request.method(), origin = %origin, path = request.uri().path());
-        let pending = Pending::new(&request, origin.to_string(), self.telemetry.clone(), span.clone());
+        if Arc::strong_count(&self.open) > OPEN_REQUESTS {
+            last_failure.set(Some(format!("more than {OPEN_REQUESTS} requests are open")));
+            return Box::new(std::future::ready(Err(HttpError::ConnectionLimitReached)));
+        }
+        let path = self.secrets.hidden(request.uri().path());
+        let method = self.secrets.hidden(request.method().as_str());
+        let span = tracing::info_span!("request", %method, %origin, %path);
+        let about = About { method, origin: origin.to_string(), path };
+        let pending = Pending::new(about, self.telemetry.clone(), span.clone(), self.open.clone());
         let client = self.client.clone();
         let send = async move {
             match client.send(request, options.unwrap_or_default(), pending).await {

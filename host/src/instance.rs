@@ -5,9 +5,11 @@ use crate::bindings::aiida::hpc::{permissions, progress, types};
 use crate::error::{Error, Result, one_line};
 use crate::grants::Grants;
 use crate::http::{Hooks, LastFailure};
-use crate::limits::Limits;
+use crate::limits::{HANDLES, Limits, shorten};
 use crate::plugin::Plugin;
 use crate::policy::{Folder, Policy};
+use crate::reports::{Progress, Reports};
+use crate::secrets::Secrets;
 use crate::telemetry::Telemetry;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +17,18 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncWrite, sink};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::filesystem::{Descriptor, File, OpenMode};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// Is told how a transfer goes; answers whether it may go on.
-pub(crate) type Progress = Box<dyn FnMut(&progress::Status) -> progress::Answer + Send>;
-
 /// What is left of a plugin's stderr for an error: its last lines say why it panicked.
 const STDERR_KEPT: usize = 4096;
+
+/// What wasmtime says, without a type, when a call hands over more data than `set_hostcall_fuel` allows.
+const COPIED_TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// The data of a store.
 pub(crate) struct State {
@@ -35,7 +39,7 @@ pub(crate) struct State {
     grants: Grants,
     limits: Limits,
     deadline: Instant,
-    pub(crate) progress: Option<Progress>,
+    reports: Reports,
     stderr: Stderr,
 }
 
@@ -55,10 +59,7 @@ impl types::Host for State {}
 
 impl progress::Host for State {
     fn report(&mut self, status: progress::Status) -> progress::Answer {
-        match &mut self.progress {
-            Some(progress) => progress(&status),
-            None => progress::Answer::Proceed,
-        }
+        self.reports.report(status, Instant::now())
     }
 }
 
@@ -79,6 +80,7 @@ pub(crate) struct Instance {
     ended: String,
     time_limit: Duration,
     last_failure: LastFailure,
+    secrets: Secrets,
     telemetry: Telemetry,
 }
 
@@ -93,26 +95,32 @@ impl Instance {
         let engine = plugin.engine();
         let telemetry = Telemetry::new();
         let last_failure = LastFailure::default();
+        let secrets = Secrets::default();
         let stderr = Stderr::default();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
         let wasi = WasiCtx::builder().stderr(stderr.clone()).build();
         let state = State {
             wasi,
             http: WasiHttpCtx::new(),
-            table: ResourceTable::new(),
+            table,
             hooks: Hooks {
                 client: engine.client(policy)?,
                 origins: policy.origins().into(),
                 telemetry: vec![telemetry.clone(), engine.telemetry().clone()],
                 last_failure: last_failure.clone(),
+                secrets: secrets.clone(),
+                open: Arc::default(),
             },
             grants: Grants::default(),
             limits: Limits::new(policy.memory_limit()),
             deadline: Instant::now() + policy.time_limit(),
-            progress: None,
+            reports: Reports::default(),
             stderr,
         };
         let mut store = Store::new(engine.wasmtime(), state);
         store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(policy.memory_limit());
         store.epoch_deadline_callback(|context| {
             Ok(if context.data().deadline <= Instant::now() {
                 UpdateDeadline::Interrupt
@@ -126,6 +134,7 @@ impl Instance {
             ended: "a call was dropped before it ended".into(),
             time_limit: policy.time_limit(),
             last_failure,
+            secrets,
             telemetry,
         };
         let instantiated = tokio::time::timeout(policy.time_limit(), plugin.pre().instantiate_async(&mut store)).await;
@@ -145,6 +154,17 @@ impl Instance {
         &self.telemetry
     }
 
+    /// What must not be told of this instance.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Who is told of progress from now on.
+    pub(crate) fn on_progress(&mut self, progress: Progress) -> Result<()> {
+        self.state()?.reports.tell(progress);
+        Ok(())
+    }
+
     /// The store's data, while the instance lives.
     pub(crate) fn state(&mut self) -> Result<&mut State> {
         match &mut self.live {
@@ -158,6 +178,7 @@ impl Instance {
         let grants = Grants::open(folders)?;
         let mut granted = grants.wasi()?;
         let state = self.state()?;
+        close_files(&mut state.table)?;
         // The guest reads the list anew in each call; clocks and random numbers go on as they were.
         std::mem::swap(state.wasi.filesystem(), granted.filesystem());
         state.grants = grants;
@@ -176,6 +197,7 @@ impl Instance {
         let state = live.store.data_mut();
         state.deadline = Instant::now() + self.time_limit;
         state.stderr.clear();
+        state.reports.begin();
         live.store.set_epoch_deadline(1);
         let outcome = tokio::time::timeout(self.time_limit, call(&live.plugin, &mut live.store)).await;
         match outcome {
@@ -196,12 +218,19 @@ impl Instance {
         }
     }
 
-    /// The plugin's own error, with what happened on the network where that explains it.
-    pub(crate) fn explain(&self, error: types::Error) -> Error {
+    /// The plugin's own error, with what happened on the network where that explains it. Its texts are the plugin's own words: of
+    /// any length, and with any secret that it was told.
+    pub(crate) fn explain(&self, mut error: types::Error) -> Error {
+        let texts = [&mut error.subject, &mut error.server_message, &mut error.request_id];
+        for text in texts.into_iter().flatten().chain([&mut error.message]) {
+            shorten(text);
+            self.secrets.hide(text);
+        }
         use types::ErrorKind as K;
         let explains =
             matches!(error.kind, K::Unavailable | K::Timeout | K::PermissionDenied | K::OutcomeUnknown | K::Other);
         let network = self.last_failure.take().filter(|_| explains && error.http_status.is_none());
+        let network = network.map(|text| self.secrets.hidden(&text));
         Error::Plugin { error: Box::new(error), network }
     }
 
@@ -212,13 +241,28 @@ impl Instance {
         if let Some(limit) = state.limits.exceeded() {
             return Error::Memory { limit };
         }
-        let said = state.stderr.text();
+        if error.chain().any(|cause| cause.to_string().contains(COPIED_TOO_MUCH)) {
+            return Error::Memory { limit: state.limits.memory() };
+        }
+        let mut said = state.stderr.text();
+        self.secrets.hide(&mut said);
         // Rust's advice to set a variable is for whoever runs the plugin, which nobody here does.
         let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE")).collect();
         let said = one_line(&said.join("\n"));
-        let detail = if said.is_empty() { one_line(&error.root_cause().to_string()) } else { said };
+        let detail =
+            if said.is_empty() { self.secrets.hidden(&one_line(&error.root_cause().to_string())) } else { said };
         Error::Trapped { detail }
     }
+}
+
+/// Makes every file and folder that a plugin has kept open an empty file: what was granted earlier is not granted any more.
+fn close_files(table: &mut ResourceTable) -> Result<()> {
+    let kept = table.iter_mut().filter_map(|entry| entry.downcast_mut::<Descriptor>());
+    for descriptor in kept {
+        let empty = tempfile::tempfile().map_err(|error| Error::Runtime(format!("no temporary file: {error}")))?;
+        *descriptor = Descriptor::File(File::new(empty, FsPerms::ReadOnly, OpenMode::READ, false));
+    }
+    Ok(())
 }
 
 /// A plugin's stderr: its end is kept, the rest is dropped.

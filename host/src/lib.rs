@@ -39,6 +39,8 @@ pub mod limits;
 pub mod options;
 pub mod plugin;
 pub mod policy;
+mod reports;
+mod secrets;
 pub mod session;
 pub mod telemetry;
 

@@ -123,6 +123,7 @@ impl Plugin {
     /// [`Error::Plugin`] as the contract's `configuration.check` says, and the plugin's own faults.
     pub async fn check(&self, options: &Options, policy: &Policy) -> Result<ServerInfo> {
         let mut instance = Instance::open(self, &policy.for_options(options)).await?;
+        instance.secrets().learn_options(options);
         let values = options.values();
         let answer = instance
             .run(async |plugin, store| plugin.aiida_hpc_configuration().call_check(store, &values).await)

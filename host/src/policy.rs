@@ -13,6 +13,10 @@
 //! missing port is the scheme's own (80, 443). A text with a path, a user name or another scheme is refused when it is
 //! parsed, never ignored later.
 //!
+//! **Addresses.** A literal address and `localhost` are allowed only as they stand on the list. A name that turns out to be this
+//! machine's loopback or link-local address is not connected to: whoever controls a name must not reach what listens here.
+//! An object store that the server names is allowed unless it is less safe than the server, see [`Origin::may_name`].
+//!
 //! **Fail closed.** A request to an origin that is not on the list is answered `HTTP-request-denied` before a name is looked
 //! up or a connection is opened; a list that is empty allows nothing. Redirects are not followed, so they cannot leave it.
 //!
@@ -35,6 +39,7 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use http::Uri;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -93,21 +98,73 @@ impl Origin {
             return Err(Error::policy("", "an origin has no user name or password"));
         }
         let host = authority.host();
-        let literal = host.starts_with('[');
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-        if host.is_empty() || (!literal && !host.chars().all(plain)) {
-            return Err(Error::policy(text, "its host is not a name or an address"));
-        }
+        let host = canonical(host).ok_or_else(|| Error::policy(text, "its host is not a name or an address"))?;
         let port = match authority.port() {
             Some(port) => port.as_u16(),
             // `host:` and `host:99999` have no readable port, but are not without one either.
-            None if authority.as_str().len() > host.len() => {
+            None if authority.as_str().len() > authority.host().len() => {
                 return Err(Error::policy(text, "its port is not a number up to 65535"));
             }
             None if tls => 443,
             None => 80,
         };
-        Ok(Origin { tls, host: host.to_ascii_lowercase(), port })
+        Ok(Origin { tls, host, port })
+    }
+
+    /// May a server at this origin say that another origin is allowed, too? Not if that one is less safe than this: without TLS
+    /// where this one has it, an address in place of a name, or this machine where the server is another. Whoever means it gives
+    /// that origin with [`Policy::allow`].
+    #[must_use]
+    pub fn may_name(&self, other: &Origin) -> bool {
+        (other.tls || !self.tls)
+            && (!other.is_address() || self.is_address())
+            && (!is_local(&other.host) || is_local(&self.host))
+    }
+
+    fn is_address(&self) -> bool {
+        address(&self.host).is_some()
+    }
+}
+
+/// A host as it is compared. None: neither a name nor an address in its usual form. What ends in a number is an address to
+/// resolvers (`127.1`, `2130706433`, `0x7f.0.0.1`), so it has to be one here.
+fn canonical(host: &str) -> Option<String> {
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
+        return Some(format!("[{inner}]"));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if host.is_empty() || !host.chars().all(plain) {
+        return None;
+    }
+    let host = host.to_ascii_lowercase();
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let number = last.strip_prefix("0x").map_or_else(
+        || !last.is_empty() && last.chars().all(|c| c.is_ascii_digit()),
+        |hex| hex.chars().all(|c| c.is_ascii_hexdigit()),
+    );
+    if number && host.parse::<Ipv4Addr>().is_err() {
+        return None;
+    }
+    Some(host)
+}
+
+/// The address that a host is, if it is no name.
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// Does a host, by its text alone, lead to this machine or its link?
+pub(crate) fn is_local(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || address(host).is_some_and(is_local_address)
+}
+
+/// Loopback, unspecified (which is loopback to connect to), link-local: where clouds tell credentials.
+pub(crate) fn is_local_address(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_loopback() || address.is_unspecified() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local(),
     }
 }
 
@@ -363,12 +420,42 @@ mod tests {
             "https://a.b:",
             "https://a.b:99999",
             "https://a b",
+            "http://127.1",
+            "http://2130706433",
+            "http://0x7f.0.0.1",
+            "http://0x7f000001:80",
+            "http://1.2.3.4.5",
+            "http://[::1%25lo]",
+            "http://[fe80::1",
             "*",
         ] {
             assert!(Origin::parse(text).is_err(), "{text:?}");
         }
         let shown = Origin::parse("https://user:hunter2@a.b").unwrap_err().to_string();
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_server_names_no_origin_that_is_less_safe_than_itself() {
+        let may = |server: &str, other: &str| Origin::parse(server).unwrap().may_name(&Origin::parse(other).unwrap());
+        assert!(may("https://fc.example.org", "https://objects.example.com:9000"));
+        assert!(may("http://127.0.0.1:8000", "http://127.0.0.1:9000"));
+        assert!(may("http://localhost:8000", "http://objects.example.com"));
+        for (server, other) in [
+            ("https://fc.example.org", "http://objects.example.org"),
+            ("https://fc.example.org", "https://10.0.0.1"),
+            ("https://fc.example.org", "https://localhost:9000"),
+            ("https://fc.example.org", "https://x.localhost."),
+            ("http://fc.example.org", "http://127.0.0.1:9000"),
+            ("http://10.0.0.1", "http://127.0.0.1"),
+            ("http://10.0.0.1", "http://169.254.169.254"),
+            ("http://10.0.0.1", "http://[::ffff:127.0.0.1]"),
+            ("http://10.0.0.1", "http://0.0.0.0"),
+            ("http://10.0.0.1", "http://[fe80::1]"),
+        ] {
+            assert!(!may(server, other), "{server} {other}");
+        }
+        assert_eq!(Origin::parse("http://[0:0::1]").unwrap(), Origin::parse("http://[::1]").unwrap());
     }
 
     #[test]

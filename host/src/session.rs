@@ -53,7 +53,8 @@ impl Session {
     /// Opens a session: the plugin checks the options, gets a token and asks the server for its version and limits.
     ///
     /// The policy's origins are those given, or derived from these options: [`Policy::for_options`]. The built-in plugin then adds
-    /// the object store that the server names, for large files; another plugin's word is not taken for that.
+    /// the object store that the server names, for large files; another plugin's word is not taken for that, and a server's no
+    /// further than [`Origin::may_name`].
     ///
     /// # Errors
     /// [`Error::Plugin`] as the contract's `session.open` says; [`Error::Folder`] and [`Error::Certificates`] for a policy that names
@@ -81,8 +82,13 @@ impl Session {
             let told = instance
                 .run(async |plugin, store| plugin.aiida_hpc_transport().session().call_origins(store, handle).await)
                 .await?;
+            let server = options.get("url").and_then(|url| Origin::of_url(url).ok());
             for origin in told.iter().filter_map(|text| Origin::parse(text).ok()) {
-                policy = policy.allow(origin);
+                if server.as_ref().is_some_and(|server| server.may_name(&origin)) {
+                    policy = policy.allow(origin);
+                } else {
+                    tracing::warn!(%origin, "named by the server, and not allowed for it: it has to be given");
+                }
             }
             instance.state()?.hooks.origins = policy.origins().into();
         }
@@ -116,8 +122,7 @@ impl Session {
     /// # Errors
     /// [`Error::SessionEnded`].
     pub fn on_progress(&mut self, progress: impl FnMut(&Status) -> Answer + Send + 'static) -> Result<()> {
-        self.instance.state()?.progress = Some(Box::new(progress));
-        Ok(())
+        self.instance.on_progress(Box::new(progress))
     }
 
     /// What this session asked of servers, token requests included.
@@ -134,6 +139,7 @@ impl Session {
 }
 
 async fn open_handle(instance: &mut Instance, options: &Options, state: Option<&[u8]>) -> Result<ResourceAny> {
+    instance.secrets().learn_options(options);
     let values = options.values();
     let state = state.map(<[u8]>::to_vec);
     let opened: Result<ResourceAny, types::Error> = instance

@@ -13,6 +13,7 @@
 //! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
 //! | `contract`    | the component's imports, exports, size and options                                 |
 //! | `host`        | origins, folders, limits, faults of plugins, secrets                               |
+//! | `hostile`     | plugins that attack: origins, files, limits, faults                                |
 //! | `cli`         | the command line, and every case of bad input                                      |
 //! | `cli_tree`    | put and get of folders, cp, mv, ln, readlink, glob, tree                           |
 //! | `cli_cluster` | compress, extract, exec                                                            |
@@ -34,6 +35,7 @@ mod contract;
 mod desk;
 mod files;
 mod host;
+mod hostile;
 mod jobs;
 mod large;
 mod names;

@@ -130,26 +130,30 @@ pub(crate) struct Pending {
     pub(crate) status: Option<u16>,
     received: u64,
     done: bool,
+    _open: Arc<()>,
+}
+
+/// What is told of a request.
+pub(crate) struct About {
+    pub(crate) method: String,
+    pub(crate) origin: String,
+    pub(crate) path: String,
 }
 
 impl Pending {
-    pub(crate) fn new<B>(
-        request: &::http::Request<B>,
-        origin: String,
-        telemetry: Vec<Telemetry>,
-        span: Span,
-    ) -> Pending {
+    pub(crate) fn new(about: About, telemetry: Vec<Telemetry>, span: Span, open: Arc<()>) -> Pending {
         Pending {
             telemetry,
             span,
-            method: request.method().to_string(),
-            origin,
-            path: request.uri().path().to_owned(),
+            method: about.method,
+            origin: about.origin,
+            path: about.path,
             started: Instant::now(),
             attempt: None,
             status: None,
             received: 0,
             done: false,
+            _open: open,
         }
     }
 

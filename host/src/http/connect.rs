@@ -2,6 +2,7 @@
 
 use super::body::Attempt;
 use crate::error::{Error, Result};
+use crate::policy::{is_local, is_local_address};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
@@ -125,6 +126,22 @@ impl fmt::Display for NameFailure {
     }
 }
 
+/// A name that leads to this machine, and does not say so.
+#[derive(Debug)]
+pub(crate) struct LocalName {
+    name: String,
+    address: std::net::IpAddr,
+}
+
+impl fmt::Display for LocalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LocalName { name, address } = self;
+        write!(f, "{name} is this machine's own address {address}: write localhost or the address to mean it")
+    }
+}
+
+impl std::error::Error for LocalName {}
+
 impl std::error::Error for NameFailure {}
 
 /// The system's resolver. hyper-util's own cannot be told from a failed connection by its error's type.
@@ -133,19 +150,49 @@ pub(crate) struct Resolver;
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = NameFailure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NameFailure>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), NameFailure>> {
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
         Box::pin(async move {
+            let named = name.as_str().to_owned();
             match tokio::net::lookup_host((name.as_str(), 0)).await {
-                Ok(found) => Ok(found.collect::<Vec<_>>().into_iter()),
-                Err(error) => Err(NameFailure { name: name.as_str().to_owned(), error }),
+                Ok(found) => Ok(elsewhere(named, found.collect())?.into_iter()),
+                Err(error) => Err(NameFailure { name: named, error }.into()),
             }
         })
+    }
+}
+
+/// What of a name's addresses may be connected to: whoever controls a name must not reach what listens on this machine alone.
+fn elsewhere(name: String, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, LocalName> {
+    if is_local(&name) {
+        return Ok(found);
+    }
+    let local = found.iter().map(SocketAddr::ip).find(|address| is_local_address(*address));
+    found.retain(|address| !is_local_address(address.ip()));
+    match local {
+        Some(address) if found.is_empty() => Err(LocalName { name, address }),
+        _ => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_here_is_not_followed() {
+        let addresses = |list: &[&str]| list.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect();
+        let error = elsewhere("rebound.example.org".into(), addresses(&["127.0.0.1", "::1"])).unwrap_err();
+        assert!(error.to_string().contains("rebound.example.org is this machine's own address 127.0.0.1"), "{error}");
+        elsewhere("metadata.example.org".into(), addresses(&["169.254.169.254"])).unwrap_err();
+        let left = elsewhere("both.example.org".into(), addresses(&["127.0.0.1", "192.0.2.1"])).unwrap();
+        assert_eq!(left, addresses(&["192.0.2.1"]) as Vec<SocketAddr>);
+        assert_eq!(elsewhere("localhost".into(), addresses(&["127.0.0.1"])).unwrap().len(), 1);
     }
 }

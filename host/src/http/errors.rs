@@ -2,12 +2,12 @@
 //!
 //! | code                                                            | was the request sent? |
 //! |-----------------------------------------------------------------|-----------------------|
-//! | `HTTP-request-denied`, `DNS-error`, `connection-refused`, `connection-timeout`, `destination-unavailable`, `TLS-*` | no |
+//! | `HTTP-request-denied`, `destination-IP-prohibited`, `DNS-error`, `connection-refused`, `connection-timeout`, `destination-unavailable`, `TLS-*` | no |
 //! | `connection-terminated`, `HTTP-protocol-error`                  | perhaps: no whole answer came |
 //! | `connection-read-timeout`, `connection-write-timeout`           | perhaps: the server was silent for too long, after or during the request's body |
 //! | `HTTP-response-incomplete`                                      | yes: the answer broke off |
 
-use super::connect::{ConnectTimeout, NameFailure};
+use super::connect::{ConnectTimeout, LocalName, NameFailure};
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
@@ -89,6 +89,9 @@ impl Failure {
         if let Some(error) = find::<NameFailure>(error) {
             let code = HttpError::DnsError { rcode: Some("name not resolved".into()), info_code: None };
             return Failure::new(code, error.to_string());
+        }
+        if let Some(error) = find::<LocalName>(error) {
+            return Failure::telling(HttpError::DestinationIpProhibited, error.to_string());
         }
         if let Some(error) = find::<rustls::Error>(error) {
             return Failure::of_tls(error);

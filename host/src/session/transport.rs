@@ -191,10 +191,12 @@ impl Session {
         options: &TransferOptions,
     ) -> Result<TransferSummary> {
         let local = self.grant_around(local.as_ref(), Access::Read, false)?;
-        call!(self, |plugin, store, handle| plugin
+        let done = call!(self, |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
-            .call_put(store, handle, &local, remote, *options))
+            .call_put(store, handle, &local, remote, *options));
+        self.take_back()?;
+        done
     }
 
     /// Moves a remote file or tree to the host. `local` is absolute.
@@ -207,10 +209,12 @@ impl Session {
         options: &TransferOptions,
     ) -> Result<TransferSummary> {
         let local = self.grant_around(local.as_ref(), Access::Write, options.parents)?;
-        call!(self, |plugin, store, handle| plugin
+        let done = call!(self, |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
-            .call_get(store, handle, remote, &local, *options))
+            .call_get(store, handle, remote, &local, *options));
+        self.take_back()?;
+        done
     }
 
     /// Packs files and directories into an archive on the cluster.
@@ -258,6 +262,11 @@ impl Session {
             Some(text) => Ok(text.to_owned()),
             None => Err(Error::policy(local.display(), "a local path has to be UTF-8")),
         }
+    }
+
+    /// What was granted for one call ends with it.
+    fn take_back(&mut self) -> Result<()> {
+        if self.policy.folders().is_empty() { self.instance.grant(&[]) } else { Ok(()) }
     }
 
     fn push<T: Send + 'static>(&mut self, value: T) -> Result<Resource<T>> {
