@@ -1,7 +1,7 @@
 //! Tokens: an RS256 key, the client-credentials grant, and the check of every request's token.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -40,6 +40,8 @@ pub(crate) struct Auth {
     /// Tokens of an older generation are revoked.
     generation: AtomicU64,
     issued: AtomicU64,
+    /// Seconds by which the clock of the servers, this one and the token's, is ahead.
+    skew: AtomicI64,
 }
 
 impl Auth {
@@ -55,6 +57,7 @@ impl Auth {
             signing: SigningKey::new(key),
             generation: AtomicU64::new(0),
             issued: AtomicU64::new(0),
+            skew: AtomicI64::new(0),
         }
     }
 
@@ -74,9 +77,17 @@ impl Auth {
         self.issued.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn set_skew(&self, seconds: i64) {
+        self.skew.store(seconds, Ordering::SeqCst);
+    }
+
+    fn now(&self) -> f64 {
+        unix(crate::knobs::skewed(SystemTime::now(), self.skew.load(Ordering::SeqCst)))
+    }
+
     /// A signed token for a user.
     pub(crate) fn issue(&self, issuer: &str, username: &str, lifetime: Duration) -> String {
-        let now = unix(SystemTime::now()) as u64;
+        let now = self.now() as u64;
         let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.key_id });
         let claims = json!({
             "exp": now + lifetime.as_secs(),
@@ -124,7 +135,7 @@ impl Auth {
         let text = &token[..header.len() + 1 + claims.len()];
         self.verifying.verify(text.as_bytes(), &signature).map_err(|_| invalid())?;
         let claims = decode(claims).ok_or_else(invalid)?;
-        let left = claims["exp"].as_f64().unwrap_or(0.0) - unix(SystemTime::now());
+        let left = claims["exp"].as_f64().unwrap_or(0.0) - self.now();
         if left <= 0.0 {
             return Err(refuse("Access token expired"));
         }

@@ -57,6 +57,7 @@ pub struct Builder {
     client_secret: Option<String>,
     ids: (u32, u32),
     knobs: Knobs,
+    admin: Option<u16>,
 }
 
 impl Default for Builder {
@@ -69,6 +70,7 @@ impl Default for Builder {
             client_secret: None,
             ids: (1001, 100),
             knobs: Knobs::default(),
+            admin: None,
         }
     }
 }
@@ -118,6 +120,14 @@ impl Builder {
         self
     }
 
+    /// Also listens for JSON on this port of the same address (0 takes any free one): faults, knobs, records, for test programs in
+    /// other languages. Whoever reaches it needs no token.
+    #[must_use]
+    pub fn admin(mut self, port: u16) -> Self {
+        self.admin = Some(port);
+        self
+    }
+
     /// Turns knobs before the start.
     #[must_use]
     pub fn adjust(mut self, change: impl FnOnce(&mut Knobs)) -> Self {
@@ -136,6 +146,16 @@ impl Builder {
         }
         let listener = TcpListener::bind(self.address).await.map_err(|error| Error::Listen(self.address, error))?;
         let address = listener.local_addr().map_err(|error| Error::Listen(self.address, error))?;
+        let admin = match self.admin {
+            Some(port) => {
+                let address = SocketAddr::new(address.ip(), port);
+                let failed = |error| Error::Listen(address, error);
+                let listener = TcpListener::bind(address).await.map_err(failed)?;
+                let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+                Some((listener, url))
+            }
+            None => None,
+        };
         let temporary = self.root.is_none();
         let root = match self.root.clone() {
             Some(root) => root,
@@ -168,13 +188,18 @@ impl Builder {
             faults: Mutex::default(),
             quota_used: Mutex::default(),
             started: SystemTime::now(),
+            admin_url: admin.as_ref().map(|(_, url)| url.clone()),
         });
+        state.adjust(|_| {});
         let (stop, stopped) = watch::channel(false);
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(scheduler.run(stopped.clone())),
             tokio::spawn(objects.serve(stopped.clone())),
-            tokio::spawn(crate::server::serve(listener, state.clone(), stopped)),
+            tokio::spawn(crate::server::serve(listener, state.clone(), stopped.clone())),
         ];
+        if let Some((listener, _)) = admin {
+            tasks.push(tokio::spawn(crate::admin::serve(listener, state.clone(), stopped)));
+        }
         Ok(Simulator::new(state, stop, tasks, guard))
     }
 }

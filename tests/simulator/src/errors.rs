@@ -4,6 +4,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::request::Request;
+use crate::routes::Endpoint;
+
 /// What goes wrong in a handler, ready to be turned into an answer.
 #[derive(Debug)]
 pub(crate) struct ApiError {
@@ -18,6 +21,33 @@ pub(crate) struct ApiError {
     /// The connection ends without saying so once the answer is out.
     pub(crate) drop_connection: bool,
 }
+
+/// What the tools of a full file system say. None for what writes nothing; an upload says it for itself.
+pub(crate) fn disk_full(endpoint: Endpoint, request: &Request) -> Option<ApiError> {
+    let body = request.json().unwrap_or_default();
+    let field =
+        |names: [&str; 2]| names.iter().find_map(|name| body.get(name)?.as_str()).unwrap_or_default().to_owned();
+    let text = match endpoint {
+        Endpoint::Mkdir => {
+            format!("mkdir: cannot create directory '{}': {NO_SPACE}", field(["path", "sourcePath"]))
+        }
+        Endpoint::Symlink => {
+            format!("ln: failed to create symbolic link '{}': {NO_SPACE}", field(["linkPath", "link_path"]))
+        }
+        Endpoint::Compress => {
+            let target = field(["targetPath", "target_path"]);
+            format!("tar: {target}: Cannot write: {NO_SPACE}\ntar: Error is not recoverable: exiting now")
+        }
+        Endpoint::Extract => {
+            format!("tar: file: Cannot write: {NO_SPACE}\ntar: Exiting with failure status due to previous errors")
+        }
+        _ => return None,
+    };
+    Some(ApiError::remote(if text.starts_with("tar") { 2 } else { 1 }, &text))
+}
+
+/// strerror(ENOSPC).
+pub(crate) const NO_SPACE: &str = "No space left on device";
 
 /// The error body, in the server's key order.
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 //! What a test can turn while the simulator runs.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A service whose health the server watches.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +44,8 @@ impl JobLag {
 }
 
 /// How a gateway says when to come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RetryAfter {
     /// `Retry-After: 7`
     Seconds,
@@ -73,48 +74,6 @@ impl Quota {
     #[must_use]
     pub const fn per_minute(requests: u32) -> Self {
         Self { requests, window: Duration::from_secs(60), form: RetryAfter::Seconds }
-    }
-}
-
-/// What a planted fault does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FaultKind {
-    /// Answers with this status and body, and does nothing.
-    Answer {
-        /// The status.
-        status: u16,
-        /// The body, as text.
-        body: String,
-        /// Further headers.
-        headers: Vec<(String, String)>,
-    },
-    /// Ends the connection before anything is done.
-    DropBefore,
-    /// Does what was asked, then ends the connection without an answer.
-    DropAfter,
-    /// Waits this long, then goes on as ever.
-    Delay(Duration),
-}
-
-/// A fault planted for the next requests that match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The method, such as `POST`; `None` matches any.
-    pub method: Option<String>,
-    /// What the path must end with, in lower case, such as `/ops/upload`.
-    pub path_ends: String,
-    /// How many requests it strikes.
-    pub times: u32,
-    /// How many matching requests it lets pass first.
-    pub skip: u32,
-    /// What it does.
-    pub kind: FaultKind,
-}
-
-impl Fault {
-    /// A fault for the next request whose path ends so.
-    pub fn once(path_ends: impl Into<String>, kind: FaultKind) -> Self {
-        Self { method: None, path_ends: path_ends.into(), times: 1, skip: 0, kind }
     }
 }
 
@@ -185,6 +144,9 @@ pub struct Knobs {
     pub kill_wait: Duration,
     /// A gateway's quota.
     pub quota: Option<Quota>,
+    /// By how many seconds the server's clock is ahead (or, negative, behind): in `Date`, `f7t-timestamp`, a date in `Retry-After`,
+    /// tokens' claims and jobs' times. The object store is another machine, whose clock is right.
+    pub clock_skew: i64,
     /// The Slurm accounts of the user; the first is the default.
     pub accounts: Vec<String>,
     /// The partitions; the first is the default.
@@ -203,6 +165,20 @@ pub struct Knobs {
     pub s3_min_part_size: u64,
     /// Waited before each request to the object store is looked at.
     pub s3_latency: Duration,
+}
+
+impl Knobs {
+    /// The time by the server's clock.
+    pub(crate) fn now(&self) -> SystemTime {
+        skewed(SystemTime::now(), self.clock_skew)
+    }
+}
+
+/// A time as a clock that is so many seconds ahead shows it.
+pub(crate) fn skewed(time: SystemTime, seconds: i64) -> SystemTime {
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    let moved = if seconds < 0 { time.checked_sub(by) } else { time.checked_add(by) };
+    moved.unwrap_or(time)
 }
 
 impl Default for Knobs {
@@ -224,6 +200,7 @@ impl Default for Knobs {
             minute: Duration::from_secs(60),
             kill_wait: Duration::from_secs(2),
             quota: None,
+            clock_skew: 0,
             accounts: vec!["staff".into(), "users".into(), "myproject".into()],
             partitions: vec!["part01".into(), "part02".into(), "xfer".into()],
             slurm_version: "22.05.8".into(),

@@ -31,6 +31,7 @@
 //! | `builder.rs`, `simulator.rs`, `knobs.rs`, `record.rs` | what a test sees: the start, the handle, what can be turned, what was asked |
 //! | `house.rs`, `paths.rs`, `commands.rs` | the root and its user, remote paths and their bounds, commands run as the user |
 //! | `server.rs`, `router.rs`, `routes.rs`, `request.rs`, `errors.rs` | connections, what surrounds every request, routes, checks, error texts |
+//! | `faults.rs`, `admin.rs` | the script of faults, and the port on which it can be written and read as JSON |
 //! | `auth.rs`, `status.rs` | tokens; systems, nodes, the user |
 //! | `files/` | operations that act at once, and the upload's form |
 //! | `jobs/` | submission, the queue, processes, what is told of a job |
@@ -46,10 +47,12 @@
 
 #![warn(missing_docs)]
 
+mod admin;
 mod auth;
 mod builder;
 mod commands;
 mod errors;
+pub mod faults;
 mod files;
 mod house;
 mod jobs;
@@ -67,7 +70,8 @@ mod status;
 mod transfer;
 
 pub use builder::{Builder, Error};
-pub use knobs::{Fault, FaultKind, JobLag, Knobs, Quota, RetryAfter, Service, System, TransferKeys};
+pub use faults::{Fault, FaultKind, Struck};
+pub use knobs::{JobLag, Knobs, Quota, RetryAfter, Service, System, TransferKeys};
 pub use record::RequestRecord;
 pub use s3::{S3Fault, S3FaultKind, S3RequestRecord};
 pub use simulator::Simulator;

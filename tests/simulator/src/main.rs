@@ -67,6 +67,12 @@ struct Arguments {
     /// How the 429 says when to come back, and whether every answer tells the quota
     #[arg(long, value_enum, default_value_t = QuotaForm::Seconds, requires = "quota")]
     quota_form: QuotaForm,
+    /// Take faults and knobs as JSON on this port of 127.0.0.1 (0 takes a free one); its URL is the second line printed
+    #[arg(long, value_name = "PORT")]
+    admin: Option<u16>,
+    /// By how many seconds the server's clock is ahead
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
+    clock_skew: i64,
     /// End when stdin closes, so that a parent takes it along
     #[arg(long)]
     until_stdin_closes: bool,
@@ -123,6 +129,7 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
         knobs.transfer_sleep = seconds(arguments.transfer_sleep);
         knobs.quota =
             arguments.quota.map(|requests| Quota { form: arguments.quota_form.into(), ..Quota::per_minute(requests) });
+        knobs.clock_skew = arguments.clock_skew;
         if arguments.no_job_lag {
             knobs.job_lag = JobLag::NONE;
         }
@@ -134,6 +141,9 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
     });
     if let Some(root) = arguments.root {
         builder = builder.root(root);
+    }
+    if let Some(port) = arguments.admin {
+        builder = builder.admin(port);
     }
     // Before it serves: whoever ends it early must find the handlers in place.
     let mut signals =
@@ -148,6 +158,9 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
         simulator.write_config(path)?;
     }
     println!("{}", simulator.url());
+    if let Some(admin) = simulator.admin_url() {
+        println!("{admin}");
+    }
     tokio::select! {
         _ = signals.next() => {}
         () = stdin_closed(), if arguments.until_stdin_closes => {}

@@ -5,6 +5,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::errors::{ApiError, FieldError, Origin, validation};
+use crate::faults::FaultKind;
 
 /// A request with its body read.
 pub(crate) struct Request {
@@ -12,6 +13,8 @@ pub(crate) struct Request {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) origin: Origin,
+    /// What goes wrong inside the handler.
+    pub(crate) fault: Option<FaultKind>,
 }
 
 impl Request {

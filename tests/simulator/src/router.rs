@@ -5,12 +5,13 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
 use crate::errors::{ApiError, Origin};
-use crate::knobs::FaultKind;
+use crate::faults::{FaultKind, LIMIT_EXCEEDED, Paced, Refusal};
+use crate::knobs::Knobs;
 use crate::request::{Request, parse_form, percent_decode};
 use crate::routes::{self, Endpoint, Found};
 use crate::server::Line;
@@ -48,7 +49,7 @@ pub(crate) async fn handle(
     line: Line,
     connection: u64,
     request: http::Request<Incoming>,
-) -> Response<Full<Bytes>> {
+) -> Response<Paced> {
     let (parts, body) = request.into_parts();
     let method = parts.method.as_str().to_owned();
     let ticket = state.recorder.arrived(&method, parts.uri.path(), parts.uri.query(), connection);
@@ -56,7 +57,7 @@ pub(crate) async fn handle(
         Ok(body) => body.to_bytes(),
         Err(_) => {
             line.close_after_answer();
-            return plain(413, "request body too large", &[]);
+            return plain(413, "request body too large", &[]).map(|bytes| Paced::new(bytes, None));
         }
     };
     state.recorder.received(&ticket, body.len() as u64);
@@ -66,49 +67,78 @@ pub(crate) async fn handle(
     }
     let path = percent_decode(parts.uri.path()).to_lowercase();
     let fault = state.fault(&method, &path);
-    match &fault {
-        Some(FaultKind::Answer { status, body, headers }) => {
-            let headers: Vec<(&str, &str)> =
-                headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let answer = plain(*status, body, &headers);
-            state.recorder.answered(&ticket, *status, body.len() as u64);
-            return answer;
-        }
+    let asked = Asked {
+        method: &method,
+        path: &path,
+        raw_query: parts.uri.query(),
+        query: parse_form(parts.uri.query().unwrap_or_default()),
+        headers: parts.headers,
+        body,
+        fault: fault.clone(),
+    };
+    let Some(mut response) = act(&state, &line, &knobs, asked).await else {
+        return plain(500, "", &[]).map(|bytes| Paced::new(bytes, None));
+    };
+    insert(response.headers_mut(), "date", &crate::status::http_date(knobs.now()));
+    state.recorder.answered(&ticket, response.status().as_u16(), response.body().len() as u64);
+    if fault == Some(FaultKind::DropAfter) {
+        line.cut();
+    }
+    response.map(|bytes| Paced::new(bytes, fault.as_ref()))
+}
+
+/// The answer, whatever stands in its way. None: the connection ends before anything is done.
+async fn act(state: &Arc<State>, line: &Line, knobs: &Knobs, asked: Asked<'_>) -> Option<Response<Bytes>> {
+    match &asked.fault {
         Some(FaultKind::DropBefore) => {
             line.cut();
-            return plain(500, "", &[]);
+            return None;
+        }
+        Some(FaultKind::Reset) => {
+            line.reset();
+            return None;
         }
         Some(FaultKind::Delay(delay)) => tokio::time::sleep(*delay).await,
-        Some(FaultKind::DropAfter) | None => {}
+        Some(fault) => {
+            let authorization = asked.headers.get("authorization").and_then(|value| value.to_str().ok());
+            if let Some(refusal) = fault.refusal(authorization) {
+                return Some(stand_in(refusal));
+            }
+        }
+        None => {}
     }
-    let in_realm = path.starts_with(auth::REALM);
+    let in_realm = asked.path.starts_with(auth::REALM);
     let gateway = if in_realm { None } else { state.gateway(knobs.quota) };
     if let Some(gateway) = gateway.as_ref().filter(|gateway| gateway.refused) {
-        let body = "{\"message\":\"API rate limit exceeded\"}";
-        state.recorder.answered(&ticket, 429, body.len() as u64);
         let headers: Vec<(&str, &str)> = gateway.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        return plain(429, body, &headers);
+        return Some(plain(429, LIMIT_EXCEEDED, &headers));
     }
+    let substitute = asked.fault.as_ref().and_then(FaultKind::substitute);
+    let twice = asked.fault == Some(FaultKind::Twice);
     let mut response = if in_realm {
-        realm(&state, &method, &path, &parts.headers, &body)
+        realm(state, asked.method, asked.path, &asked.headers, &asked.body)
     } else {
-        let query = parse_form(parts.uri.query().unwrap_or_default());
-        let asked =
-            Asked { method: &method, path: &path, raw_query: parts.uri.query(), query, headers: parts.headers, body };
-        api(&state, &line, &knobs.version, asked).await
+        if twice {
+            api(state, line, &knobs.version, asked.clone()).await;
+        }
+        api(state, line, &knobs.version, asked).await
     };
     for (name, value) in gateway.iter().flat_map(|gateway| &gateway.headers) {
         insert(response.headers_mut(), name, value);
     }
-    if fault == Some(FaultKind::DropAfter) {
-        line.cut();
+    Some(substitute.map_or(response, stand_in))
+}
+
+fn stand_in(refusal: Refusal) -> Response<Bytes> {
+    let mut response = respond(refusal.status, refusal.kind, refusal.body.into());
+    for (name, value) in &refusal.headers {
+        insert(response.headers_mut(), name, value);
     }
-    let bytes = hyper::body::Body::size_hint(response.body()).exact().unwrap_or(0);
-    state.recorder.answered(&ticket, response.status().as_u16(), bytes);
     response
 }
 
 /// A request with its body, not yet matched to a route.
+#[derive(Clone)]
 struct Asked<'a> {
     method: &'a str,
     path: &'a str,
@@ -116,14 +146,17 @@ struct Asked<'a> {
     query: Vec<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
+    fault: Option<FaultKind>,
 }
 
-async fn api(state: &Arc<State>, line: &Line, version: &str, asked: Asked<'_>) -> Response<Full<Bytes>> {
+async fn api(state: &Arc<State>, line: &Line, version: &str, asked: Asked<'_>) -> Response<Bytes> {
     let ids = Ids::of(&asked.headers);
+    let now = crate::read(&state.knobs).now();
     let mut user = None;
     let result = match routes::find(asked.method, asked.path) {
         Found::Route(endpoint, origin, captures) => {
-            let request = Request { query: asked.query, headers: asked.headers, body: asked.body, origin };
+            let Asked { query, headers, body, fault, .. } = asked;
+            let request = Request { query, headers, body, origin, fault };
             dispatch(state, endpoint, &captures, &request, &mut user).await
         }
         Found::OtherMethod(allow) => Err(ApiError::new(405, "Method Not Allowed").header("allow", allow)),
@@ -132,7 +165,7 @@ async fn api(state: &Arc<State>, line: &Line, version: &str, asked: Asked<'_>) -
             let mut response = respond(307, "", Bytes::new());
             response.headers_mut().remove("content-type");
             insert(response.headers_mut(), "location", &format!("{}{path}{query}", state.url));
-            common_headers(response.headers_mut(), version);
+            common_headers(response.headers_mut(), version, now);
             ids.write(response.headers_mut());
             return response;
         }
@@ -141,14 +174,14 @@ async fn api(state: &Arc<State>, line: &Line, version: &str, asked: Asked<'_>) -
     match result {
         Ok(answer) => {
             let mut response = respond(answer.status, answer.content_type, answer.body);
-            common_headers(response.headers_mut(), version);
+            common_headers(response.headers_mut(), version, now);
             ids.write(response.headers_mut());
             response
         }
         Err(error) => {
             let body = error.body(user.as_deref());
             let mut response = respond(error.status, "application/json", body.into());
-            common_headers(response.headers_mut(), version);
+            common_headers(response.headers_mut(), version, now);
             for (name, value) in &error.headers {
                 insert(response.headers_mut(), name, value);
             }
@@ -198,6 +231,11 @@ async fn dispatch(
     }
     let ctx = state.system(captures.first().map_or("", String::as_str))?;
     let job_id = captures.get(1).map_or("", String::as_str);
+    if request.fault == Some(FaultKind::DiskFull)
+        && let Some(error) = crate::errors::disk_full(endpoint, request)
+    {
+        return Err(error);
+    }
     match endpoint.area() {
         routes::Area::Status => status::on_system(&ctx, endpoint, &name).await,
         routes::Area::Compute => jobs::handle(&ctx, endpoint, job_id, request, &name).await,
@@ -207,7 +245,7 @@ async fn dispatch(
 }
 
 /// The token server.
-fn realm(state: &State, method: &str, path: &str, headers: &HeaderMap, body: &Bytes) -> Response<Full<Bytes>> {
+fn realm(state: &State, method: &str, path: &str, headers: &HeaderMap, body: &Bytes) -> Response<Bytes> {
     let rest = &path[auth::REALM.len()..];
     let (status, value) = match (method, rest) {
         ("POST", "/protocol/openid-connect/token") => {
@@ -259,8 +297,8 @@ impl Ids {
     }
 }
 
-fn common_headers(headers: &mut HeaderMap, version: &str) {
-    insert(headers, "f7t-timestamp", &format!("{:.7}", auth::unix(SystemTime::now())));
+fn common_headers(headers: &mut HeaderMap, version: &str, now: SystemTime) {
+    insert(headers, "f7t-timestamp", &format!("{:.7}", auth::unix(now)));
     insert(headers, "f7t-appversion", version);
 }
 
@@ -270,8 +308,8 @@ fn insert(headers: &mut HeaderMap, name: &str, value: &str) {
     }
 }
 
-fn respond(status: u16, content_type: &str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn respond(status: u16, content_type: &str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     insert(response.headers_mut(), "server", "uvicorn");
     if !content_type.is_empty() {
@@ -280,7 +318,7 @@ fn respond(status: u16, content_type: &str, body: Bytes) -> Response<Full<Bytes>
     response
 }
 
-fn plain(status: u16, body: &str, headers: &[(&str, &str)]) -> Response<Full<Bytes>> {
+fn plain(status: u16, body: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
     let mut response = respond(status, "application/json", body.to_owned().into());
     for (name, value) in headers {
         insert(response.headers_mut(), name, value);

@@ -21,6 +21,7 @@ use crate::state::State;
 const OPEN: u8 = 0;
 const CLOSE_AFTER_ANSWER: u8 = 1;
 const CUT: u8 = 2;
+const RESET: u8 = 3;
 
 /// What a handler can do to its connection.
 #[derive(Clone)]
@@ -35,6 +36,11 @@ impl Line {
     /// Cuts the connection: nothing more is written.
     pub(crate) fn cut(&self) {
         self.0.store(CUT, Ordering::SeqCst);
+    }
+
+    /// Resets the connection: its peer sees an error of TCP in place of an end.
+    pub(crate) fn reset(&self) {
+        self.0.store(RESET, Ordering::SeqCst);
     }
 }
 
@@ -60,7 +66,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.state.load(Ordering::SeqCst) == CUT {
+        if self.state.load(Ordering::SeqCst) >= CUT {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.inner).poll_write(context, bytes)
@@ -71,7 +77,20 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.state.load(Ordering::SeqCst) == RESET {
+            // A shutdown would send FIN first.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.state.load(Ordering::SeqCst) == RESET {
+            // Closing then sends RST.
+            let _ = self.inner.set_zero_linger();
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use crate::auth::REALM;
 use crate::builder::{Builder, Error};
+use crate::faults::{Fault, Struck};
 use crate::jobs::scheduler::NewJob;
-use crate::knobs::{Fault, Knobs, Service};
+use crate::knobs::{Knobs, Service};
 use crate::record::RequestRecord;
 use crate::s3::{S3Fault, S3RequestRecord};
 use crate::state::State;
@@ -231,8 +232,7 @@ impl Simulator {
 
     /// Turns knobs while it runs.
     pub fn adjust(&self, change: impl FnOnce(&mut Knobs)) {
-        change(&mut crate::write(&self.state.knobs));
-        self.state.scheduler.wake();
+        self.state.adjust(change);
     }
 
     /// Makes a service unhealthy, or healthy again.
@@ -246,9 +246,32 @@ impl Simulator {
         });
     }
 
-    /// Plants a fault for requests to come.
+    /// Plants a fault for requests to come. Of several that fit a request, the one that was planted first strikes.
     pub fn plant(&self, fault: Fault) {
-        crate::lock(&self.state.faults).push(fault);
+        crate::lock(&self.state.faults).planted.push(fault);
+    }
+
+    /// The faults that have not struck as often as they should.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        crate::lock(&self.state.faults).planted.clone()
+    }
+
+    /// The faults that struck requests to the API and the token endpoint, in order.
+    #[must_use]
+    pub fn struck(&self) -> Vec<Struck> {
+        crate::lock(&self.state.faults).struck.clone()
+    }
+
+    /// Takes out all planted faults, those of the object store too, and forgets what struck.
+    pub fn clear_faults(&self) {
+        self.state.clear_faults();
+    }
+
+    /// Where the admin port listens, if it does: see [`Builder::admin`].
+    #[must_use]
+    pub fn admin_url(&self) -> Option<&str> {
+        self.state.admin_url.as_deref()
     }
 
     /// A token of any user with any lifetime, without asking the token endpoint.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::auth::Auth;
 use crate::commands::{Limits, User};
 use crate::errors::ApiError;
+use crate::faults::{FaultKind, Script};
 use crate::jobs::scheduler::Scheduler;
-use crate::knobs::{Fault, FaultKind, Knobs, Quota, RetryAfter, Service, System};
+use crate::knobs::{Knobs, Quota, RetryAfter, Service, System};
 use crate::paths::{FileSystems, normalise};
 use crate::record::Recorder;
 use crate::request::Request;
@@ -25,9 +26,10 @@ pub(crate) struct State {
     pub(crate) objects: Arc<ObjectStore>,
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) knobs: Arc<RwLock<Knobs>>,
-    pub(crate) faults: Mutex<Vec<Fault>>,
+    pub(crate) faults: Mutex<Script>,
     pub(crate) quota_used: Mutex<VecDeque<Instant>>,
     pub(crate) started: SystemTime,
+    pub(crate) admin_url: Option<String>,
 }
 
 /// What a gateway with a quota says to one request.
@@ -49,30 +51,29 @@ impl State {
         crate::read(&self.knobs).clone()
     }
 
+    /// Turns knobs, and tells those who keep a copy.
+    pub(crate) fn adjust(&self, change: impl FnOnce(&mut Knobs)) {
+        let skew = {
+            let mut knobs = crate::write(&self.knobs);
+            change(&mut knobs);
+            knobs.clock_skew
+        };
+        self.auth.set_skew(skew);
+        self.scheduler.wake();
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        *crate::lock(&self.faults) = Script::default();
+        crate::lock(&self.objects.faults).clear();
+    }
+
     pub(crate) fn issuer(&self) -> String {
         format!("{}{}", self.url, crate::auth::REALM)
     }
 
     /// The fault, if any, that strikes this request.
     pub(crate) fn fault(&self, method: &str, path: &str) -> Option<FaultKind> {
-        let mut faults = crate::lock(&self.faults);
-        let mut struck = None;
-        for fault in faults.iter_mut() {
-            let fits = fault.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
-                && path.ends_with(&fault.path_ends);
-            if !fits {
-                continue;
-            }
-            if fault.skip > 0 {
-                fault.skip -= 1;
-                continue;
-            }
-            fault.times = fault.times.saturating_sub(1);
-            struck = Some(fault.kind.clone());
-            break;
-        }
-        faults.retain(|fault| fault.times > 0);
-        struck
+        crate::lock(&self.faults).strike(method, path)
     }
 
     /// Counts one more request against the quota: what the gateway has to say to it.
@@ -100,9 +101,10 @@ impl State {
             headers.push(match quota.form {
                 RetryAfter::Seconds | RetryAfter::Announced => ("retry-after", seconds.to_string()),
                 RetryAfter::RateLimitReset => ("ratelimit-reset", seconds.to_string()),
-                RetryAfter::HttpDate => {
-                    ("retry-after", crate::status::http_date(SystemTime::now() + Duration::from_secs(seconds)))
-                }
+                RetryAfter::HttpDate => (
+                    "retry-after",
+                    crate::status::http_date(crate::read(&self.knobs).now() + Duration::from_secs(seconds)),
+                ),
             });
         }
         Some(Gateway { refused, headers })

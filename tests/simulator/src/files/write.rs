@@ -3,7 +3,8 @@
 use tokio::time::{Instant, sleep_until};
 
 use crate::commands;
-use crate::errors::ApiError;
+use crate::errors::{ApiError, NO_SPACE};
+use crate::faults::FaultKind;
 use crate::files::{Call, PATH, ls, multipart, read};
 use crate::paths::refuse_quotes;
 use crate::router::Answer;
@@ -113,7 +114,12 @@ pub(super) async fn upload(call: &Call<'_>) -> Result<Answer, ApiError> {
     let deadline = Instant::now() + ctx.limits.time;
     // A fixed script; the path is its argument and never read as shell text.
     let command = ctx.command("bash", ["-c", "cat > \"$1\"", "bash", &target]);
-    let output = commands::run(command, Some(part.content), ctx.limits, false).await?;
+    let full = call.request.fault == Some(FaultKind::DiskFull);
+    let fits = if full { &part.content[..part.content.len() / 2] } else { part.content };
+    let output = commands::run(command, Some(fits), ctx.limits, false).await?;
+    if full {
+        return Err(ApiError::remote(1, &format!("base64: write error: {NO_SPACE}")));
+    }
     if output.status != 0 {
         let text = output.stderr.replacen("bash: /", "bash: line 1: /", 1);
         return Err(ApiError::remote(output.status, &text));

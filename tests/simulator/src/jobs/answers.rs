@@ -131,6 +131,11 @@ fn look(job: &Job, knobs: &Knobs, user: &User, by_name: bool) -> Option<View> {
     if let Some(state) = &job.raw_state {
         view.status.state.clone_from(state);
     }
+    for time in view.tasks.iter_mut().map(|task| &mut task.time).chain([&mut view.time]) {
+        for seconds in [&mut time.start, &mut time.end].into_iter().flatten() {
+            *seconds = seconds.saturating_add_signed(knobs.clock_skew);
+        }
+    }
     Some(view)
 }
 

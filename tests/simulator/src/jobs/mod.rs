@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::commands;
 use crate::errors::{ApiError, FieldError};
+use crate::faults::FaultKind;
 use crate::jobs::answers::{Metadata, View};
 use crate::jobs::scheduler::Cancelled;
 use crate::request::Request;
@@ -35,8 +36,22 @@ pub(crate) async fn handle(
     if !matches!(endpoint, Endpoint::Submit | Endpoint::Jobs) {
         check_id(request, job_id)?;
     }
+    if request.fault == Some(FaultKind::JobsVanish) && matches!(endpoint, Endpoint::Jobs | Endpoint::Job) {
+        ctx.need_key(user)?;
+        query_cost(ctx).await;
+        return match endpoint {
+            Endpoint::Jobs => Ok(Answer::json(200, &Jobs { jobs: Vec::new() })),
+            _ => Err(ApiError::new(404, "Job not found.")),
+        };
+    }
     match endpoint {
-        Endpoint::Submit => submit::post(ctx, request, user).await,
+        Endpoint::Submit => {
+            let answer = submit::post(ctx, request, user).await?;
+            if request.fault == Some(FaultKind::JobFails) {
+                fail(ctx, &answer);
+            }
+            Ok(answer)
+        }
         Endpoint::Jobs => list(ctx, request, user).await,
         Endpoint::Job => {
             ctx.need_key(user)?;
@@ -65,6 +80,16 @@ pub(crate) async fn handle(
         }
         Endpoint::Attach => attach(ctx, job_id, request, user).await,
         _ => Err(ApiError::new(404, "Not Found")),
+    }
+}
+
+/// Makes the job that an answer tells of a failed one.
+fn fail(ctx: &Ctx, answer: &Answer) {
+    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let id = &told["jobId"];
+    if let Some(id) = id.as_u64().or_else(|| id.as_str()?.parse().ok()) {
+        ctx.state.scheduler.cancel(id, ctx.state.user.uid);
+        ctx.state.scheduler.set_state(id, Some("FAILED".into()));
     }
 }
 

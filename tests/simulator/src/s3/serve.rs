@@ -74,6 +74,7 @@ async fn handle(
         (knobs.s3_latency, !knobs.unhealthy.contains(&Service::S3))
     };
     let fault = strike(&mut crate::lock(&store.faults), &seen.method, &seen.key, seen.part, seen.from_job);
+    let place = (seen.bucket.clone(), seen.key.clone(), seen.part);
     let ticket = store.recorder.arrived(seen);
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -84,15 +85,20 @@ async fn handle(
     };
     let mut left = None;
     match &fault {
-        Some(S3FaultKind::Answer { status, body }) => return plain(*status, body.clone()),
         Some(S3FaultKind::DropBefore) => {
             line.cut();
             return outward(500, String::new(), ticket.clone());
         }
         Some(S3FaultKind::Delay(delay)) => tokio::time::sleep(*delay).await,
         Some(S3FaultKind::CutAfter(bytes)) => left = Some(*bytes),
-        Some(S3FaultKind::DropAfter) | None => {}
+        Some(kind) => {
+            if let Some((status, body)) = kind.refusal() {
+                return plain(status, body);
+            }
+        }
+        None => {}
     }
+    let lost = Some(place).filter(|_| fault == Some(S3FaultKind::Lose));
     if !healthy {
         return plain(503, error("ServiceUnavailable", "Please reduce your request rate."));
     }
@@ -106,6 +112,9 @@ async fn handle(
         response.headers_mut().insert("x-amz-request-id", id);
     }
     ticket.answered(response.status().as_u16());
+    if let Some((bucket, key, part)) = lost.filter(|_| response.status().is_success()) {
+        store.store.lose(&bucket, &key, part);
+    }
     if fault == Some(S3FaultKind::DropAfter) {
         line.cut();
         return outward(500, String::new(), ticket.clone());
@@ -137,7 +146,7 @@ fn record(connection: u64, request: &Request<Incoming>) -> S3RequestRecord {
     }
 }
 
-fn error(code: &str, message: &str) -> String {
+pub(super) fn error(code: &str, message: &str) -> String {
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>")
 }
 

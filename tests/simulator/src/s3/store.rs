@@ -160,6 +160,19 @@ impl Store {
         Ok(object)
     }
 
+    /// Loses a part of an unfinished upload, or an object.
+    pub(super) fn lose(&self, bucket: &str, key: &str, part: Option<u32>) {
+        let mut inner = crate::lock(&self.inner);
+        match part {
+            Some(number) => {
+                for upload in inner.uploads.values_mut().filter(|upload| upload.is(bucket, key)) {
+                    upload.parts.remove(&number);
+                }
+            }
+            None => drop(inner.objects.remove(&(bucket.to_owned(), key.to_owned()))),
+        }
+    }
+
     /// Forgets an upload and its parts. False where there is no such upload.
     pub(super) fn abort(&self, bucket: &str, key: &str, id: &str) -> bool {
         let known = self.has_upload(bucket, key, id);

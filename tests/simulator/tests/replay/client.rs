@@ -51,6 +51,11 @@ impl Client {
         }
     }
 
+    /// The server's base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Fills in `{home}`, `{homes}` and `{system}`.
     pub fn fill(&self, text: &str) -> String {
         let homes = self.home.rsplit_once('/').map_or("", |(homes, _)| homes);

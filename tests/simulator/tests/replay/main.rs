@@ -3,6 +3,7 @@
 
 mod client;
 mod connections;
+mod faults;
 mod files;
 mod jobs;
 mod program;
