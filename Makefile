@@ -1,5 +1,5 @@
 # Thin: each of these calls cargo. What they need beyond a Rust toolchain, they install (see .ci/).
-.PHONY: demo test bench wasm-target lint
+.PHONY: demo test bench fuzz wasm-target lint
 
 # The Rust target that the component is built for; does nothing where it is there.
 wasm-target:
@@ -14,6 +14,11 @@ demo: wasm-target
 test: wasm-target
 	@.ci/python
 	cargo test --workspace
+
+# Every parser of outside bytes, for SECONDS each (nightly and cargo-fuzz, installed where missing).
+SECONDS ?= 30
+fuzz:
+	@.ci/fuzz $(SECONDS)
 
 # Formatting, lints and documentation, without a warning.
 lint: wasm-target

@@ -101,8 +101,8 @@ impl Options {
     }
 
     /// Takes over all options of another source, which win.
-    pub fn merge(&mut self, other: Options) {
-        self.values.extend(other.values);
+    pub fn merge(&mut self, mut other: Options) {
+        self.values.extend(std::mem::take(&mut other.values));
     }
 
     /// An option's value.
@@ -158,6 +158,13 @@ impl Options {
 
     pub(crate) fn values(&self) -> Vec<(String, String)> {
         self.values.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+/// Values do not stay in freed memory, as far as that is in our hands.
+impl Drop for Options {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.values).into_values().for_each(crate::secrets::wipe);
     }
 }
 
@@ -219,6 +226,19 @@ mod tests {
             let error = Options::from_json(text).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever a configuration file holds, it is read or refused, and a refusal shows nothing of it.
+        #[test]
+        fn no_configuration_panics_or_is_shown(text in "\\PC*", secret in "[a-z]{12}") {
+            let _ = Options::from_json(&text);
+            let broken = format!("{{\"client_secret\": \"{secret}\", {text}");
+            if let Err(error) = Options::from_json(&broken) {
+                let shown = format!("{error} {error:?}");
+                proptest::prop_assert!(!shown.contains(&secret), "{}", shown);
+            }
         }
     }
 

@@ -435,6 +435,30 @@ mod tests {
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 
+    proptest::proptest! {
+        /// What is parsed prints as something that parses to the same, and is not another spelling of this machine.
+        #[test]
+        fn an_origin_prints_as_it_is_compared(text in "(http|https|HTTP|ftp)://[\\[\\]a-zA-Z0-9.:@%-]{0,30}/?") {
+            if let Ok(origin) = Origin::parse(&text) {
+                let shown = origin.to_string();
+                proptest::prop_assert_eq!(Origin::parse(&shown).unwrap(), origin, "{}", shown);
+                let uri: Uri = shown.parse().unwrap();
+                proptest::prop_assert!(Origin::of_uri(&uri).is_some());
+            }
+            let _ = Origin::of_url(&text);
+        }
+
+        /// An address in any of a resolver's spellings is an address here, or nothing.
+        #[test]
+        fn numbers_are_addresses_or_nothing(number in 0_u32.., hex in proptest::bool::ANY) {
+            let text = if hex { format!("http://{number:#x}") } else { format!("http://{number}") };
+            proptest::prop_assert!(Origin::parse(&text).is_err(), "{}", text);
+            let [a, b, c, d] = number.to_be_bytes();
+            let origin = Origin::parse(&format!("http://{a}.{b}.{c}.{d}")).unwrap();
+            proptest::prop_assert!(origin.is_address());
+        }
+    }
+
     #[test]
     fn a_server_names_no_origin_that_is_less_safe_than_itself() {
         let may = |server: &str, other: &str| Origin::parse(server).unwrap().may_name(&Origin::parse(other).unwrap());

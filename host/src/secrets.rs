@@ -85,7 +85,7 @@ impl Drop for Known {
 }
 
 /// Best effort: the allocator may have copied it before. `black_box` keeps the write from being optimised away.
-fn wipe(text: String) {
+pub(crate) fn wipe(text: String) {
     let mut bytes = text.into_bytes();
     bytes.fill(0);
     std::hint::black_box(&bytes);

@@ -14,6 +14,8 @@
 //! | `contract`    | the component's imports, exports, size and options                                 |
 //! | `host`        | origins, folders, limits, faults of plugins, secrets                               |
 //! | `hostile`     | plugins that attack: origins, files, limits, faults                                |
+//! | `walls`       | servers that mean harm: names, sizes, addresses, secrets                           |
+//! | `tls`         | certificates, and no way around them                                               |
 //! | `cli`         | the command line, and every case of bad input                                      |
 //! | `cli_tree`    | put and get of folders, cp, mv, ln, readlink, glob, tree                           |
 //! | `cli_cluster` | compress, extract, exec                                                            |
@@ -43,6 +45,8 @@ mod programs;
 mod puppet;
 mod pyfirecrest;
 mod raw;
+mod tls;
 mod transfers;
 mod trees;
+mod walls;
 mod wire;

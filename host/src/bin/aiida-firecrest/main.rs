@@ -118,7 +118,13 @@ fn start_tracing(verbose: u8) {
         2 => "debug,wasmtime=info,wasmtime_internal_cache=info,cranelift=off",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("AIIDA_FIRECREST_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
+    let mut filter = EnvFilter::try_from_env("AIIDA_FIRECREST_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
+    // At their lowest level these tell what passes through them: the plugin's calls with signed addresses, HTTP/2's headers with tokens.
+    for quiet in ["wit-bindgen=off", "h2=info", "hyper=info", "hyper_util=info", "rustls=info"] {
+        if let Ok(directive) = quiet.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
     // A second subscriber cannot be there: this is the program's first line.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -2,6 +2,7 @@
 
 use wasip2::http::outgoing_handler::{self, FutureIncomingResponse};
 use wasip2::http::types::{ErrorCode, Fields, Method, OutgoingRequest, Scheme};
+use wasip2::io::poll::{Pollable, poll};
 
 /// One request: the answer's status and the length of its body, or the error's code.
 pub(crate) fn fetch(method: &str, url: &str) -> String {
@@ -26,11 +27,13 @@ pub(crate) fn crowd(count: usize, url: &str) -> String {
         last.subscribe().block();
         wasip2::clocks::monotonic_clock::subscribe_duration(300_000_000).block();
     }
-    for future in &open {
-        if let Some(Ok(Err(error))) = future.get() {
+    let pollables: Vec<Pollable> = open.iter().map(FutureIncomingResponse::subscribe).collect();
+    for at in poll(&pollables.iter().collect::<Vec<_>>()) {
+        if let Some(Ok(Err(error))) = open[at as usize].get() {
             (refused, code) = (refused + 1, format!("{error:?}"));
         }
     }
+    drop(pollables);
     format!("{refused} {code}")
 }
 
