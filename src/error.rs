@@ -58,6 +58,8 @@ pub struct Info {
     pub request_id: Option<String>,
     /// Milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// A time limit ran out, here or in a gateway: the server may still act on the request.
+    pub still_on_its_way: bool,
 }
 
 /// A failure: its kind and what is known about it.
@@ -97,6 +99,15 @@ impl Error {
     #[must_use]
     pub fn about(mut self, subject: impl Into<String>) -> Self {
         self.info.subject = Some(subject.into());
+        self
+    }
+
+    /// Says what to look at, where it is not known what became of a change.
+    #[must_use]
+    pub fn to_check(mut self, subject: &str) -> Self {
+        if self.kind == Kind::OutcomeUnknown {
+            self.info.message = format!("{}; check {subject} before it is tried again", self.info.message);
+        }
         self
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
-use crate::http::retry::{Effect, Outcome, Policy, Verdict};
+use crate::http::retry::{Effect, Event, Policy, Try, Verdict};
 use crate::http::{self, Body, Limits, Method, Part, Platform, Request, Response, SendError, Url};
 
 /// Answers about an upload are a few hundred bytes.
@@ -52,23 +52,26 @@ impl ObjectStore {
 
     /// Sends until it is answered for good. What the store has in excess of 1 MiB to say of a failure is not read.
     async fn send(&self, request: &Request, subject: &str) -> Result<Response> {
-        let mut attempt = 1;
+        let mut number = 1;
+        let begun = self.platform.monotonic();
         loop {
             let tried = self.platform.send(request).await;
-            let outcome = match &tried {
+            let (event, requested) = match &tried {
                 Ok(response) => {
                     let pause = crate::firecrest::errors::retry_after(&response.headers, self.platform.unix_now());
                     // Stores answer 500 ("InternalError", "please try again") where others say 503.
                     let status = if response.status == 500 { 503 } else { response.status };
-                    Outcome::Answered(status, pause)
+                    (Event::of_answer(status, ""), pause)
                 }
-                Err(error) => Outcome::Failed(error),
+                Err(error) => (Event::of_failure(error), None),
             };
-            match self.policy.decide(attempt, Effect::Idempotent, outcome, self.platform.random()) {
+            let elapsed = self.platform.monotonic().saturating_sub(begun);
+            let ended = Try { number, elapsed, event, requested };
+            match self.policy.decide(ended, Effect::Idempotent, self.platform.random()) {
                 Verdict::Again(pause) => {
                     drop(tried);
                     self.platform.sleep(pause).await;
-                    attempt += 1;
+                    number += 1;
                 }
                 Verdict::Done => return tried.map_err(|e| self.unanswered(&e, &request.url).about(subject)),
             }

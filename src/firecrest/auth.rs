@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Client, USER_AGENT};
 use crate::error::{Error, Kind, Result};
-use crate::http::retry::{Effect, Outcome, Verdict};
+use crate::http::retry::{Effect, Event, Try, Verdict};
 use crate::http::{self, Body, Method, Request, Url};
 use crate::options::{Credentials, TokenAuthMethod};
 use crate::secret::Secret;
@@ -143,21 +143,23 @@ fn token_request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: 
 
 async fn request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: TokenAuthMethod) -> Result<Token> {
     let request = token_request(client, uri, id, secret, method);
-    let mut attempt = 1;
+    let mut number = 1;
+    let begun = client.platform().monotonic();
     loop {
         let asked_at = client.platform().unix_now();
         let tried = client.platform().send(&request).await;
         // A token that was made and lost does no harm: for the rule, asking for one is a read.
-        let outcome = match &tried {
-            Ok(response) => Outcome::Answered(
-                response.status,
+        let (event, requested) = match &tried {
+            Ok(response) => (
+                Event::of_answer(response.status, ""),
                 super::errors::retry_after(&response.headers, client.platform().unix_now()),
             ),
-            Err(error) => Outcome::Failed(error),
+            Err(error) => (Event::of_failure(error), None),
         };
-        if let Verdict::Again(pause) = client.policy.decide(attempt, Effect::Read, outcome, client.platform().random())
-        {
-            attempt += 1;
+        let elapsed = client.platform().monotonic().saturating_sub(begun);
+        let ended = Try { number, elapsed, event, requested };
+        if let Verdict::Again(pause) = client.policy.decide(ended, Effect::Read, client.platform().random()) {
+            number += 1;
             client.platform().sleep(pause).await;
             continue;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, Info, Kind};
-use crate::http::retry::Effect;
+use crate::http::retry::{Effect, Event};
 
 /// The server's text is shown up to here, in characters.
 const LONGEST_SHOWN: usize = 2000;
@@ -96,25 +96,29 @@ const SENTENCES: &[(&str, Kind)] = &[
 ];
 
 /// What a status means where the text says nothing.
-fn by_status(status: u16, effect: Effect, from_firecrest: bool) -> Kind {
+fn by_status(status: u16) -> Kind {
     match status {
         400 | 422 => Kind::InvalidArgument,
         401 => Kind::Unauthenticated,
         403 => Kind::PermissionDenied,
         404 => Kind::NotFound,
-        // The command was killed after its time: a write may have got anywhere.
-        408 | 504 if effect.changes() => Kind::OutcomeUnknown,
         408 | 504 => Kind::Timeout,
         409 => Kind::AlreadyExists,
         413 => Kind::TooLarge,
         429 => Kind::RateLimited,
         501 => Kind::Unsupported,
-        // FirecREST's own 503 comes before it does anything; a gateway's may come after.
-        503 if from_firecrest => Kind::Unavailable,
-        502 | 503 if effect.changes() => Kind::OutcomeUnknown,
-        502 | 503 => Kind::Unavailable,
+        424 | 502 | 503 => Kind::Unavailable,
         _ => Kind::Other,
     }
+}
+
+fn read(bytes: &[u8]) -> Option<Refusal> {
+    serde_json::from_slice(bytes).ok().filter(|refusal: &Refusal| refusal.error_type.is_some())
+}
+
+/// How a try ended that was refused.
+pub fn event(status: u16, bytes: &[u8]) -> Event {
+    Event::of_answer(status, &read(bytes).as_ref().map(spoken).unwrap_or_default())
 }
 
 /// Types a refusal. `now`: Unix seconds, for a Retry-After that is a date.
@@ -126,14 +130,17 @@ pub fn classify(
     subject: &str,
     now: u64,
 ) -> Error {
-    let refusal: Option<Refusal> = serde_json::from_slice(bytes).ok().filter(|r: &Refusal| r.error_type.is_some());
+    let refusal = read(bytes);
     let text = refusal.as_ref().map(spoken).unwrap_or_default();
+    let event = Event::of_answer(status, &text);
     let kind = match status {
         // These statuses say all by themselves; 404 and 5xx do not.
         401 => Kind::Unauthenticated,
         413 => Kind::TooLarge,
         429 => Kind::RateLimited,
-        _ => by_text(&text, effect).unwrap_or_else(|| by_status(status, effect, refusal.is_some())),
+        _ if effect.changes() && event.leaves_doubt() => Kind::OutcomeUnknown,
+        _ if matches!(event, Event::NotReached | Event::Faltered) => Kind::Unavailable,
+        _ => by_text(&text, effect).unwrap_or_else(|| by_status(status)),
     };
     let (kind, message) = match (&refusal, status) {
         (None, 300..=399) => (
@@ -167,6 +174,7 @@ pub fn classify(
             server_message: Some(shorten(&text)).filter(|t| !t.is_empty()),
             request_id: header("x-request-id"),
             retry_after_ms: retry_after(headers, now).map(|pause| pause.as_millis() as u64),
+            still_on_its_way: event == Event::GatewayTimeout,
         }),
     }
 }
@@ -229,19 +237,34 @@ fn plain(bytes: &[u8]) -> String {
     }
 }
 
-/// How long the server asks to wait: Retry-After in seconds or as a date (RFC 9110 section 10.2.3), else RateLimit-Reset in seconds.
+/// How long the server asks to wait: Retry-After in seconds or as a date (RFC 9110 section 10.2.3), else a RateLimit header:
+/// `RateLimit-Reset`, `X-RateLimit-Reset` (seconds, or as some gateways write it the Unix time), or `RateLimit` with `t=` or `reset=`
+/// (drafts 10 and 3 of the IETF's httpapi group). A date is one of the server's clock, which the answer tells; `now` stands in for it.
 pub fn retry_after(headers: &[(String, String)], now: u64) -> Option<Duration> {
     let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.trim());
-    let seconds = |text: &str| {
-        text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0 && *s < 1e9).map(Duration::from_secs_f64)
-    };
     let date = |text: &str| {
-        let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
-        Some(Duration::from_secs(at.saturating_sub(now)))
+        let since = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH);
+        Some(since.ok()?.as_secs())
+    };
+    let now = header("date").and_then(date).unwrap_or(now);
+    // What is larger than any pause is a time: that of September 2001 or later.
+    let seconds = |text: &str| match text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0 && *s < 1e12)? {
+        at if at >= 1e9 => Some(Duration::from_secs((at as u64).saturating_sub(now))),
+        pause => Some(Duration::from_secs_f64(pause)),
     };
     match header("retry-after") {
-        Some(text) => seconds(text).or_else(|| date(text)),
-        None => header("ratelimit-reset").or_else(|| header("x-ratelimit-reset")).and_then(seconds),
+        Some(text) => seconds(text).or_else(|| Some(Duration::from_secs(date(text)?.saturating_sub(now)))),
+        None => {
+            let among = |text: &str| {
+                let value = text.split([';', ',']).find_map(|part| {
+                    let (name, value) = part.trim().split_once('=')?;
+                    matches!(name, "t" | "reset").then_some(value)
+                });
+                value.and_then(seconds)
+            };
+            let named = header("ratelimit-reset").or_else(|| header("x-ratelimit-reset"));
+            named.and_then(seconds).or_else(|| header("ratelimit").and_then(among))
+        }
     }
 }
 
@@ -394,7 +417,17 @@ mod tests {
         assert_eq!(after("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(7)));
         assert_eq!(after("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(after("ratelimit-reset", "30"), Some(Duration::from_secs(30)));
+        assert_eq!(after("ratelimit", "\"default\";r=0;t=9"), Some(Duration::from_secs(9)));
+        assert_eq!(after("ratelimit", "limit=100, remaining=0, reset=9"), Some(Duration::from_secs(9)));
         assert_eq!(after("retry-after", "-3"), None);
         assert_eq!(after("retry-after", "soon"), None);
+        // A clock that is an hour behind the server's: its own date counts.
+        let skewed = [
+            ("retry-after".to_owned(), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
+            ("date".to_owned(), "Sun, 06 Nov 1994 08:49:32 GMT".to_owned()),
+        ];
+        assert_eq!(retry_after(&skewed, 784_108_170), Some(Duration::from_secs(5)));
+        let unix = [("x-ratelimit-reset".to_owned(), "1795503105".to_owned())];
+        assert_eq!(retry_after(&unix, 1_795_503_097), Some(Duration::from_secs(8)));
     }
 }

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Kind, Result};
 use crate::http::rate::Rate;
-use crate::http::retry::{Effect, Outcome, Policy, Verdict};
+use crate::http::retry::{Effect, Event, Policy, Step, Try, Verdict};
 use crate::http::{self, Body, Limits, Method, Platform, Request, Response, ResponseBody, SendError, Url};
 use crate::options::Options;
 use auth::Auth;
@@ -185,8 +185,9 @@ impl Client {
             body: call.body.clone(),
             limits: self.limits,
         };
-        let mut attempt = 1;
+        let mut number = 1;
         let mut renewed = false;
+        let begun = self.platform.monotonic();
         loop {
             let token = self.auth.token(self).await?;
             request.headers = vec![
@@ -197,37 +198,37 @@ impl Client {
             if let Some(content_type) = &call.content_type {
                 request.headers.push(("content-type", content_type.clone()));
             }
+            if number > 1 {
+                request.headers.push((http::ATTEMPT, number.to_string()));
+            }
             let place = self.bound.acquire_arc().await;
             self.await_rate().await;
             let tried = self.once(&request, leave_open).await;
-            let verdict = match &tried {
-                // The server looked at the token and at nothing else: whatever the call is, it may be sent again.
-                Ok(Tried::Refused(refusal)) if refusal.status == 401 && !renewed && self.auth.can_renew() => {
-                    renewed = true;
-                    self.auth.discard(&token);
-                    continue;
-                }
+            let (event, requested) = match &tried {
                 Ok(Tried::Refused(refusal)) => {
                     let pause = errors::retry_after(&refusal.headers, self.platform.unix_now());
-                    self.policy.decide(
-                        attempt,
-                        call.effect,
-                        Outcome::Answered(refusal.status, pause),
-                        self.platform.random(),
-                    )
+                    (errors::event(refusal.status, &refusal.bytes), pause)
                 }
-                Ok(_) => Verdict::Done,
-                Err(error) => self.policy.decide(attempt, call.effect, Outcome::Failed(error), self.platform.random()),
+                Ok(_) => (Event::Answered, None),
+                Err((_, event)) => (*event, None),
             };
+            if event.step(call.effect) == Step::Renew && !renewed && self.auth.can_renew() {
+                renewed = true;
+                self.auth.discard(&token);
+                continue;
+            }
+            let elapsed = self.platform.monotonic().saturating_sub(begun);
+            let ended = Try { number, elapsed, event, requested };
+            let verdict = self.policy.decide(ended, call.effect, self.platform.random());
             match verdict {
                 Verdict::Again(pause) => {
                     drop(place);
                     drop(tried);
                     self.platform.sleep(pause).await;
-                    attempt += 1;
+                    number += 1;
                 }
                 Verdict::Done => {
-                    return match tried {
+                    let answer = match tried {
                         Ok(Tried::Whole(answer)) => Ok(Reply::Whole(answer)),
                         Ok(Tried::Open(response)) => Ok(Reply::Open(OpenAnswer {
                             headers: response.headers,
@@ -245,8 +246,11 @@ impl Client {
                                 now,
                             ))
                         }
-                        Err(error) => Err(self.unanswered(&error, &request.url, call.effect).about(call.subject)),
+                        Err((error, event)) => {
+                            Err(self.lost(&error, event, &request.url, call.effect).about(call.subject))
+                        }
                     };
+                    return answer.map_err(|error| error.to_check(call.subject));
                 }
             }
         }
@@ -260,8 +264,8 @@ impl Client {
     }
 
     /// One try, its answer read as far as it has to be.
-    async fn once(&self, request: &Request, leave_open: bool) -> Result<Tried, SendError> {
-        let mut response = self.platform.send(request).await?;
+    async fn once(&self, request: &Request, leave_open: bool) -> Result<Tried, (SendError, Event)> {
+        let mut response = self.platform.send(request).await.map_err(with_event)?;
         let success = (200..300).contains(&response.status);
         if success && leave_open {
             return Ok(Tried::Open(response));
@@ -270,7 +274,8 @@ impl Client {
         let bytes = match http::collect(response.body.as_mut(), limit).await {
             // The status of a refusal says enough without its body.
             Err(_) if !success => Vec::new(),
-            read => read?,
+            Err(error @ SendError::Reset(_)) => return Err((error, Event::Cut)),
+            read => read.map_err(with_event)?,
         };
         let answer = Answer { status: response.status, headers: response.headers, bytes };
         Ok(if success { Tried::Whole(answer) } else { Tried::Refused(answer) })
@@ -278,16 +283,18 @@ impl Client {
 
     /// The error of a request that got no answer.
     pub fn unanswered(&self, error: &SendError, url: &Url, effect: Effect) -> Error {
+        self.lost(error, Event::of_failure(error), url, effect)
+    }
+
+    fn lost(&self, error: &SendError, event: Event, url: &Url, effect: Effect) -> Error {
         let origin = url.origin();
         let kind = match error {
             SendError::Denied => Kind::PermissionDenied,
-            SendError::BodyTooLarge { .. } => Kind::TooLarge,
             SendError::Local(_) => Kind::Other,
             SendError::Stopped { sent } if !(*sent && effect.changes()) => return self.platform.watch().error(),
             SendError::Stopped { .. } => Kind::OutcomeUnknown,
-            SendError::Reset(_) | SendError::Timeout(_) | SendError::Other(_) if effect.changes() => {
-                Kind::OutcomeUnknown
-            }
+            _ if effect.changes() && event.leaves_doubt() => Kind::OutcomeUnknown,
+            SendError::BodyTooLarge { .. } => Kind::TooLarge,
             SendError::Timeout(_) => Kind::Timeout,
             _ => Kind::Unavailable,
         };
@@ -295,11 +302,18 @@ impl Client {
             Kind::OutcomeUnknown => format!("the request was sent to {origin}, but its answer was lost: {error}"),
             _ => format!("{origin}: {error}"),
         };
-        Error::new(kind, message)
+        let mut lost = Error::new(kind, message);
+        lost.info.still_on_its_way = event == Event::Silent;
+        lost
     }
 }
 
 const USER_AGENT: &str = concat!("aiida-firecrest/", env!("CARGO_PKG_VERSION"));
+
+fn with_event(error: SendError) -> (SendError, Event) {
+    let event = Event::of_failure(&error);
+    (error, event)
+}
 
 enum Reply {
     Whole(Answer),

@@ -89,6 +89,9 @@ impl Body {
     }
 }
 
+/// The header by which a repeat says that it is one, and which: for the host's statistics, and for who reads the server's log.
+pub const ATTEMPT: &str = "x-attempt";
+
 /// Time limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

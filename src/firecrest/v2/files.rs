@@ -1,4 +1,18 @@
 //! `filesystem/{system}/ops/…`: files, one request each. All of them run over SSH with a limit of 5 s.
+//!
+//! After a lost answer a change is looked for, and sent once more where the look proves that it is not there:
+//!
+//! | change   | there                                   | not there      | else                                             |
+//! |----------|-----------------------------------------|----------------|--------------------------------------------------|
+//! | mkdir    | `outcome-unknown`: was it there before? | sent once more |                                                  |
+//! | mkdir -p | done                                    | sent once more |                                                  |
+//! | rm       | sent once more                          | done           |                                                  |
+//! | symlink  | done                                    | sent once more | something else is there: `outcome-unknown`       |
+//! | chmod    | done                                    | sent once more |                                                  |
+//!
+//! An upload is sent once more, too: no look but a checksum would prove it, and the same bytes twice are the same bytes.
+//!
+//! Where the look fails, too, the error of the change stands. Its message says what to check.
 
 use std::rc::Rc;
 
@@ -67,6 +81,16 @@ impl Content {
     }
 }
 
+/// What a look after a lost answer says of a change.
+enum Look {
+    /// It is there.
+    Done,
+    /// It is not.
+    Missed,
+    /// It cannot be told from what was there before.
+    Unclear,
+}
+
 impl Api {
     fn ops(&self, what: &'static str) -> Vec<&str> {
         vec!["filesystem", &self.system, "ops", what]
@@ -97,7 +121,39 @@ impl Api {
     pub async fn mkdir(&self, path: &RemotePath, parents: bool) -> Result<()> {
         let body = json!({"path": path.as_str(), "parent": parents});
         let effect = if parents { Effect::Idempotent } else { Effect::Write };
-        self.client.call(&Call::json(Method::Post, self.ops("mkdir"), &body, effect, path.as_str())).await.map(drop)
+        let call = Call::json(Method::Post, self.ops("mkdir"), &body, effect, path.as_str());
+        self.change(&call, path, |stat| match stat {
+            None => Look::Missed,
+            Some(stat) if parents && stat.mode & 0o170_000 == 0o040_000 => Look::Done,
+            Some(_) => Look::Unclear,
+        })
+        .await
+    }
+
+    /// Sends a change; where its answer is lost, looks for it.
+    async fn change(&self, call: &Call<'_>, path: &RemotePath, judge: impl Fn(Option<Stat>) -> Look) -> Result<()> {
+        let lost = match self.client.call(call).await {
+            Err(error) if error.kind == Kind::OutcomeUnknown => error,
+            settled => return settled.map(drop),
+        };
+        match self.found(path).await.map(judge) {
+            Some(Look::Done) => Ok(()),
+            Some(Look::Missed) => match self.client.call(call).await {
+                // The first request was only late.
+                Err(error) if error.kind == Kind::NotFound && call.method == Method::Delete => Ok(()),
+                Err(error) if error.kind == Kind::AlreadyExists => Err(lost),
+                again => again.map(drop),
+            },
+            _ => Err(lost),
+        }
+    }
+
+    /// What is at a path, without following it; the outer none: nobody says.
+    async fn found(&self, path: &RemotePath) -> Option<Option<Stat>> {
+        match self.stat(path, false).await {
+            Ok(stat) => Some(Some(stat)),
+            Err(error) => (error.kind == Kind::NotFound && error.info.http_status == Some(404)).then_some(None),
+        }
     }
 
     /// `rm -r`: a file, a symlink, or a directory with all that is in it.
@@ -107,23 +163,35 @@ impl Api {
             effect: Effect::Write,
             ..Call::get(self.ops("rm"), vec![("path", path.as_str())], path.as_str())
         };
-        self.client.call(&call).await.map(drop)
+        self.change(&call, path, |stat| if stat.is_none() { Look::Done } else { Look::Missed }).await
     }
 
     /// `ln -s target link`; what is at `link` afterwards, which is not always the link: in place of a directory it is made inside.
     pub async fn symlink(&self, target: &RemotePath, link: &RemotePath) -> Result<WireEntry> {
         let body = json!({"path": target.as_str(), "linkPath": link.as_str()});
         let call = Call::json(Method::Post, self.ops("symlink"), &body, Effect::Write, link.as_str());
-        Ok(self.client.fetch::<Output<WireEntry>>(&call).await?.output)
+        match self.client.fetch::<Output<WireEntry>>(&call).await {
+            Err(lost) if lost.kind == Kind::OutcomeUnknown => match self.ls(link.as_str(), false, true).await {
+                Ok(found) => found.into_iter().find(|entry| entry.name == link.as_str()).ok_or(lost),
+                Err(error) if error.kind == Kind::NotFound => {
+                    Ok(self.client.fetch::<Output<WireEntry>>(&call).await?.output)
+                }
+                Err(_) => Err(lost),
+            },
+            answer => Ok(answer?.output),
+        }
     }
 
     /// `chmod`; the mode in octal digits.
     pub async fn chmod(&self, path: &RemotePath, mode: u32) -> Result<()> {
         let body = json!({"path": path.as_str(), "mode": format!("{mode:o}")});
-        self.client
-            .call(&Call::json(Method::Put, self.ops("chmod"), &body, Effect::Idempotent, path.as_str()))
-            .await
-            .map(drop)
+        let call = Call::json(Method::Put, self.ops("chmod"), &body, Effect::Idempotent, path.as_str());
+        // A link's own bits say nothing of its target's: then it is sent again.
+        self.change(&call, path, |stat| match stat {
+            Some(stat) if stat.mode & 0o7777 == mode && stat.mode & 0o170_000 != 0o120_000 => Look::Done,
+            _ => Look::Missed,
+        })
+        .await
     }
 
     /// `chown owner:group`, both by number.
@@ -178,7 +246,13 @@ impl Api {
             effect: Effect::Idempotent,
             subject,
         };
-        self.client.call(&call).await.map(drop)
+        match self.client.call(&call).await {
+            // Not after a 408: what took longer than the server allows takes as long again.
+            Err(lost) if lost.kind == Kind::OutcomeUnknown && lost.info.http_status != Some(408) => {
+                self.client.call(&call).await.map(drop)
+            }
+            settled => settled.map(drop),
+        }
     }
 
     /// `tar -c`, within the server's 5 s. `source` goes as it is: with `/.` at its end the names in the archive begin with `./`.
