@@ -3,8 +3,8 @@
 //! A job's answer lags behind: for up to about 4 s after its start it can be a stub (recorded: name "allocation", no partition, no working
 //! directory, no limit), of which nothing but the id and the state says anything.
 
-use super::nodes;
 use super::state::{JobState, classify};
+use super::{nodes, once};
 use crate::firecrest::v2::jobs::RawJob;
 use crate::firecrest::v2::models::{Job, Task};
 
@@ -103,7 +103,7 @@ impl JobInfo {
             dispatch_time: positive(job.time.start).filter(|_| started),
             // Of a running job the server tells when it has to end.
             finish_time: positive(job.time.end).filter(|_| ended),
-            working_directory: known(&job.working_directory),
+            working_directory: known(&job.working_directory).map(|directory| once::plain(&directory)),
             raw_data: raw,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod info;
 pub mod nodes;
+pub mod once;
 pub mod poll;
 pub mod resource;
 pub mod script;

@@ -98,9 +98,7 @@ impl Session {
         if matches!(&submission.script, Script::Text(text) if text.trim().is_empty()) {
             return Err(Error::invalid("script", "the job script is empty"));
         }
-        let id = self.api.submit(&submission).await?;
-        self.remember_alive(&id);
-        Ok(id)
+        self.submit_once(&submission).await
     }
 
     /// Jobs by their ids, or all of mine.
@@ -236,7 +234,7 @@ impl Session {
         self.api.reservations().await
     }
 
-    fn remember_alive(&self, id: &str) {
+    pub(super) fn remember_alive(&self, id: &str) {
         let now = self.api.client.platform().monotonic();
         let mut alive = self.alive.borrow_mut();
         // What is past its time says nothing any more: a session that lives for weeks keeps only what is young.

@@ -10,6 +10,7 @@
 //! | `transfers`   | stops, cuts, a store's faults, small limits, a narrow memory, 100,000 files        |
 //! | `cluster`     | globs, copies, renames, archives, commands                                         |
 //! | `jobs`        | from a job template to a job's end                                                 |
+//! | `submit_once` | that a submission whose answer was lost is one job                                 |
 //! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
 //! | `contract`    | the component's imports, exports, size and options                                 |
 //! | `host`        | origins, folders, limits, faults of plugins, secrets                               |
@@ -47,6 +48,7 @@ mod pyfirecrest;
 mod raw;
 mod tls;
 mod transfers;
+mod submit_once;
 mod trees;
 mod walls;
 mod wire;

@@ -50,10 +50,10 @@ impl Api {
         vec!["compute", &self.system, "jobs", id]
     }
 
-    /// Submits; the scheduler's id of the job.
-    pub async fn submit(&self, submission: &Submission) -> Result<String> {
+    /// Submits; the scheduler's id of the job. `directory`: the working directory, as it is to be spelled.
+    pub async fn submit(&self, submission: &Submission, directory: &str) -> Result<String> {
         let mut job = json!({
-            "workingDirectory": submission.working_directory.as_str(),
+            "workingDirectory": directory,
             // Always an object: to a list the server answers 500 and drops the connection.
             "env": serde_json::Map::from_iter(submission.environment.iter().map(|(k, v)| (k.clone(), json!(v)))),
         });
@@ -76,14 +76,23 @@ impl Api {
         let answer: serde_json::Value =
             self.client.fetch(&Call::json(Method::Post, self.jobs_path(), &body, Effect::Write, subject)).await?;
         Field::new(&answer).at("jobId").text().ok_or_else(|| {
-            let message = "the server took the job but did not tell its id: look for it among the jobs";
+            let message = "the server took the job but did not tell its id";
             Error::new(Kind::OutcomeUnknown, message).about(subject)
         })
     }
 
     /// All of the user's jobs: those queued or running, and those of the last day.
     pub async fn jobs(&self) -> Result<Vec<RawJob>> {
-        let call = Call::get(self.jobs_path(), vec![], &self.system);
+        self.jobs_within(vec![]).await
+    }
+
+    /// Those queued or running, and those of the last hour (servers before 2.5.7: of the last day).
+    pub async fn latest_jobs(&self) -> Result<Vec<RawJob>> {
+        self.jobs_within(vec![("time_window", "1h")]).await
+    }
+
+    async fn jobs_within(&self, query: Vec<(&str, &str)>) -> Result<Vec<RawJob>> {
+        let call = Call::get(self.jobs_path(), query, &self.system);
         self.read(self.client.fetch::<Jobs>(&call).await?, &self.system)
     }
 
