@@ -9,6 +9,7 @@ pub mod error;
 pub mod firecrest;
 pub mod http;
 pub mod local;
+pub mod number;
 pub mod objectstore;
 pub mod options;
 pub mod remote;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::http::Url;
+use crate::number::millionths;
 use crate::remote::RemotePath;
 use crate::secret::Secret;
 
@@ -162,6 +163,9 @@ pub const DESCRIPTIONS: &[Description] = &[
     ),
 ];
 
+/// What `request_timeout_s` may be.
+const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+
 /// How the client shows its secret to the token server (RFC 6749 section 2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenAuthMethod {
@@ -294,11 +298,6 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// A finite number, not below zero.
-fn number(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0)
-}
-
 impl Options {
     /// Reads and checks. The first fault found names its option; unknown names are ignored.
     pub fn read(values: &[(String, String)]) -> Result<Self> {
@@ -330,8 +329,12 @@ impl Options {
                 Some(version)
             }
         };
-        let small = given.parsed("small_file_size_mb", number, "a number, 0 or more")?;
-        let timeout = given.parsed("request_timeout_s", number, "a number of seconds")?;
+        let small = given.parsed("small_file_size_mb", millionths, "a number, 0 or more")?;
+        let timeout = given.parsed(
+            "request_timeout_s",
+            |text| millionths(text).map(Duration::from_micros).filter(|limit| TIMEOUTS.contains(limit)),
+            "between 0.001 and 86400 seconds",
+        )?;
         Ok(Self {
             url: url_option,
             credentials,
@@ -348,17 +351,13 @@ impl Options {
                 check => Some(check),
             },
             api_version,
-            small_file_size: (small > 0.0).then_some((small * 1024.0 * 1024.0) as u64),
+            small_file_size: (small > 0).then_some((u128::from(small) * (1 << 20) / 1_000_000) as u64),
             requests_per_minute: given.parsed(
                 "requests_per_minute",
                 |t| t.parse().ok(),
                 "a whole number, 0 or more",
             )?,
-            request_timeout: if (0.001..=86_400.0).contains(&timeout) {
-                Duration::from_secs_f64(timeout)
-            } else {
-                return Err(malformed("request_timeout_s", &timeout.to_string(), "between 0.001 and 86400 seconds"));
-            },
+            request_timeout: timeout,
         })
     }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Info, Kind};
 use crate::http::retry::{Effect, Event};
+use crate::number::millionths;
 
 /// The server's text is shown up to here, in characters.
 const LONGEST_SHOWN: usize = 2000;
@@ -248,9 +249,9 @@ pub fn retry_after(headers: &[(String, String)], now: u64) -> Option<Duration> {
     };
     let now = header("date").and_then(date).unwrap_or(now);
     // What is larger than any pause is a time: that of September 2001 or later.
-    let seconds = |text: &str| match text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0 && *s < 1e12)? {
-        at if at >= 1e9 => Some(Duration::from_secs((at as u64).saturating_sub(now))),
-        pause => Some(Duration::from_secs_f64(pause)),
+    let seconds = |text: &str| {
+        let told = Duration::from_micros(millionths(text)?);
+        Some(if told.as_secs() < 1_000_000_000 { told } else { told.saturating_sub(Duration::from_secs(now)) })
     };
     match header("retry-after") {
         Some(text) => seconds(text).or_else(|| Some(Duration::from_secs(date(text)?.saturating_sub(now)))),

@@ -236,7 +236,7 @@ impl Policy {
         let pause = match tried.requested {
             Some(pause) if pause > self.longest_requested => return Verdict::Done,
             // A little more than asked, each client another little, or all come back at the same moment.
-            Some(pause) => pause + self.base.mul_f64(fraction(chance)),
+            Some(pause) => pause + share(self.base, chance),
             // The first repeat after a reset goes at once: it was a stale connection, and nothing is overloaded.
             None if tried.number == 1 && matches!(tried.event, Event::Reset | Event::Silent) => Duration::ZERO,
             None => self.backoff(tried.number, chance),
@@ -247,12 +247,13 @@ impl Policy {
     /// Full jitter: evenly between nothing and a ceiling that doubles with each try.
     fn backoff(&self, attempt: u32, chance: u64) -> Duration {
         let ceiling = self.base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(self.cap);
-        ceiling.mul_f64(fraction(chance))
+        share(ceiling, chance)
     }
 }
 
-fn fraction(chance: u64) -> f64 {
-    (chance >> 11) as f64 / (1u64 << 53) as f64
+/// A part of a time below 100 s, by chance: from none of it to nearly all.
+fn share(time: Duration, chance: u64) -> Duration {
+    Duration::from_micros((time.as_micros() as u64 * (chance >> 32)) >> 32)
 }
 
 #[cfg(test)]

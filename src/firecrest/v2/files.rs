@@ -122,7 +122,7 @@ impl Api {
         let body = json!({"path": path.as_str(), "parent": parents});
         let effect = if parents { Effect::Idempotent } else { Effect::Write };
         let call = Call::json(Method::Post, self.ops("mkdir"), &body, effect, path.as_str());
-        self.change(&call, path, |stat| match stat {
+        self.change(&call, path, &|stat| match stat {
             None => Look::Missed,
             Some(stat) if parents && stat.mode & 0o170_000 == 0o040_000 => Look::Done,
             Some(_) => Look::Unclear,
@@ -131,7 +131,7 @@ impl Api {
     }
 
     /// Sends a change; where its answer is lost, looks for it.
-    async fn change(&self, call: &Call<'_>, path: &RemotePath, judge: impl Fn(Option<Stat>) -> Look) -> Result<()> {
+    async fn change(&self, call: &Call<'_>, path: &RemotePath, judge: &dyn Fn(Option<Stat>) -> Look) -> Result<()> {
         let lost = match self.client.call(call).await {
             Err(error) if error.kind == Kind::OutcomeUnknown => error,
             settled => return settled.map(drop),
@@ -163,7 +163,7 @@ impl Api {
             effect: Effect::Write,
             ..Call::get(self.ops("rm"), vec![("path", path.as_str())], path.as_str())
         };
-        self.change(&call, path, |stat| if stat.is_none() { Look::Done } else { Look::Missed }).await
+        self.change(&call, path, &|stat| if stat.is_none() { Look::Done } else { Look::Missed }).await
     }
 
     /// `ln -s target link`; what is at `link` afterwards, which is not always the link: in place of a directory it is made inside.
@@ -187,7 +187,7 @@ impl Api {
         let body = json!({"path": path.as_str(), "mode": format!("{mode:o}")});
         let call = Call::json(Method::Put, self.ops("chmod"), &body, Effect::Idempotent, path.as_str());
         // A link's own bits say nothing of its target's: then it is sent again.
-        self.change(&call, path, |stat| match stat {
+        self.change(&call, path, &|stat| match stat {
             Some(stat) if stat.mode & 0o7777 == mode && stat.mode & 0o170_000 != 0o120_000 => Look::Done,
             _ => Look::Missed,
         })
