@@ -1,7 +1,8 @@
 //! What the integration tests stand on: the built component in one engine, and for each test a server of its own.
 //!
 //! A [`Rig`] is a running simulator and an open session on it; dropping it ends both. Tests run in parallel in one process and share
-//! the engine, as sessions of one program do. Nothing here sleeps for a fixed time: [`eventually`] asks until it is so.
+//! the engine, as sessions of one program do. With `FIRECREST_REQUESTS=1` each rig's end prints what its first session asked of the server
+//! (cargo shows it with `-- --nocapture`). Nothing here sleeps for a fixed time: [`eventually`] asks until it is so.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -104,6 +105,16 @@ pub fn options(simulator: &Simulator) -> Options {
     let mut options = Options::from_json(&simulator.config().to_string()).expect("the simulator's configuration");
     options.set("checksum_check", "false");
     options
+}
+
+/// With `FIRECREST_REQUESTS=1`: the statistics of this test's requests, as `aiida-firecrest --requests` prints them.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::env::var_os("FIRECREST_REQUESTS").is_some_and(|value| value == "1") {
+            let name = std::thread::current().name().unwrap_or("a test").to_owned();
+            eprintln!("{name}\n{}", self.session.telemetry().report());
+        }
+    }
 }
 
 impl Rig {

@@ -59,15 +59,15 @@ impl Engine {
         &self.inner.wasmtime
     }
 
-    /// The client for this policy's certificates: one pool for each set of CA files, read once.
+    /// A session's client for this policy's certificates: one pool for each set of CA files, read once.
     pub(crate) fn client(&self, policy: &Policy) -> Result<Client> {
         let mut clients = self.inner.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(policy.ca_files()) {
-            return Ok(client.clone());
+            return Ok(client.for_session());
         }
         let client = Client::new(policy, self.inner.background.clone())?;
         clients.insert(policy.ca_files().to_vec(), client.clone());
-        Ok(client)
+        Ok(client.for_session())
     }
 }
 

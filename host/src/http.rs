@@ -17,11 +17,17 @@
 //! | between bytes        | 600 s                       | with every piece of the answer's body                         |
 //! | idle in the pool     | 55 s                        | below the 60 to 75 s after which proxies usually close        |
 //!
+//! The whole operation has [`Policy::time_limit`]; the plugin names limits of its own for each request, and for how long it repeats one.
+//! What a request waits for its place in the budget of requests a minute counts for the whole operation alone.
+//!
+//! - **Budget**: all sessions share one a minute for each origin; who waits and who goes first is in `pace.rs`.
+//!
 //! The client runs on a small runtime of its own, so that a pooled connection survives the runtime of the session that opened it.
 
 mod body;
 mod connect;
 mod errors;
+mod pace;
 
 use crate::error::Result;
 use crate::limits::OPEN_REQUESTS;
@@ -34,6 +40,7 @@ use errors::Failure;
 use http_body_util::BodyExt;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use pace::{Class, Member, Paces};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -47,7 +54,10 @@ const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(600);
 const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// The runtime that connections live on.
-pub(crate) struct Background(Option<Runtime>);
+pub(crate) struct Background {
+    runtime: Option<Runtime>,
+    paces: Arc<Paces>,
+}
 
 impl Background {
     pub(crate) fn start() -> Result<Background> {
@@ -56,7 +66,7 @@ impl Background {
             .thread_name("aiida-firecrest-http")
             .enable_all()
             .build()
-            .map(|runtime| Background(Some(runtime)))
+            .map(|runtime| Background { runtime: Some(runtime), paces: Arc::default() })
             .map_err(|error| crate::Error::Runtime(format!("no thread for the HTTP client: {error}")))
     }
 
@@ -64,14 +74,14 @@ impl Background {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let runtime = self.0.as_ref().expect("present until dropped");
+        let runtime = self.runtime.as_ref().expect("present until dropped");
         AbortOnDrop(runtime.spawn(future))
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             // A plain drop waits, and panics inside another runtime.
             runtime.shutdown_background();
         }
@@ -91,9 +101,15 @@ impl<T> Drop for AbortOnDrop<T> {
 pub(crate) struct Client {
     inner: legacy::Client<Connector, OutgoingBody>,
     background: Arc<Background>,
+    member: Arc<Member>,
 }
 
 impl Client {
+    /// The same pool for another session.
+    pub(crate) fn for_session(&self) -> Client {
+        Client { member: Member::new(self.background.paces.clone()), ..self.clone() }
+    }
+
     /// A client that trusts these certificates (PEM) beside the system's.
     pub(crate) fn new(policy: &Policy, background: Arc<Background>) -> Result<Client> {
         let connector = Connector::new(policy.ca_files())?;
@@ -103,7 +119,8 @@ impl Client {
             .timer(TokioTimer::new())
             .http2_adaptive_window(true)
             .build(connector);
-        Ok(Client { inner, background })
+        let member = Member::new(background.paces.clone());
+        Ok(Client { inner, background, member })
     }
 
     async fn send(
@@ -112,6 +129,8 @@ impl Client {
         options: RequestOptions,
         mut pending: Pending,
     ) -> Result<::http::Response<TimedBody>, Failure> {
+        let (pace, waited) = self.await_place(pending.origin(), Class::of(&request)).await;
+        pending.begin(waited);
         let attempt = Attempt::new(options.connect_timeout.unwrap_or(CONNECT_TIMEOUT));
         pending.attempt = Some(attempt.clone());
         let first_byte = options.first_byte_timeout.unwrap_or(FIRST_BYTE_TIMEOUT);
@@ -138,6 +157,7 @@ impl Client {
         let failure = match answer {
             Ok(Ok(response)) => {
                 pending.status = Some(response.status().as_u16());
+                pace.hear(response.status().as_u16(), response.headers());
                 return Ok(response.map(|body| TimedBody::new(body, between_bytes, pending)));
             }
             Ok(Err(error)) => Failure::of_exchange(&error),
@@ -215,7 +235,13 @@ impl WasiHttpHooks for Hooks {
         let path = self.secrets.hidden(request.uri().path());
         let method = self.secrets.hidden(request.method().as_str());
         let span = tracing::info_span!("request", %method, %origin, %path);
-        let about = About { method, origin: origin.to_string(), path };
+        let about = About {
+            method,
+            origin: origin.to_string(),
+            path,
+            presigned: request.uri().query().is_some_and(|query| query.contains("Signature=")),
+            repeat: request.headers().contains_key(REPEAT),
+        };
         let pending = Pending::new(about, self.telemetry.clone(), span.clone(), self.open.clone());
         let client = self.client.clone();
         let send = async move {

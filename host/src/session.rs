@@ -77,6 +77,7 @@ impl Session {
         let learns = policy.derives() && plugin.is_built_in();
         let mut policy = policy.for_options(options);
         let mut instance = Instance::open(plugin, &policy).await?;
+        share_budget(&mut instance, options)?;
         let handle = open_handle(&mut instance, options, state).await?;
         if learns {
             let told = instance
@@ -136,6 +137,16 @@ impl Session {
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
+}
+
+/// What the user allows a session a minute all sessions to that server share.
+fn share_budget(instance: &mut Instance, options: &Options) -> Result<()> {
+    let origin = options.get("url").and_then(|url| Origin::of_url(url).ok());
+    let budget = options.get("requests_per_minute").and_then(|text| text.trim().parse().ok());
+    if let (Some(origin), Some(budget)) = (origin, budget) {
+        instance.state()?.hooks.client.limit(&origin.to_string(), budget);
+    }
+    Ok(())
 }
 
 async fn open_handle(instance: &mut Instance, options: &Options, state: Option<&[u8]>) -> Result<ResourceAny> {

@@ -13,8 +13,8 @@
 //! with the spelling to look for:
 //!
 //! - the jobs cannot be listed;
-//! - after a minute there is still a job without a directory;
-//! - the request ran into a time limit, here or in a gateway, and has not shown up for a minute: who knows where it is stuck;
+//! - after 40 s there is still a job without a directory;
+//! - the request ran into a time limit, here or in a gateway, and has not shown up for 40 s: who knows where it is stuck;
 //! - a job with the plain directory may be the one, on a server that does not keep the spelling: of that name, not this session's, and with
 //!   that script as far as the server tells it.
 
@@ -27,8 +27,8 @@ use crate::session::Session;
 
 /// A job that is not to be seen for this long is not there: a server's 15 s, and the 4 s of its accounting.
 const ABSENT_AFTER: Duration = Duration::from_secs(20);
-/// A job that may still be on its way, or is shown without a directory, is waited for no longer than this.
-const UNCLEAR_AFTER: Duration = Duration::from_secs(60);
+/// A job that may still be on its way, or is shown without a directory, is waited for no longer than this: twice as long.
+const UNCLEAR_AFTER: Duration = Duration::from_secs(40);
 /// Between two looks: thirteen in the 20 s, each of which costs the server about 0.1 s.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);

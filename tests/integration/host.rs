@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use aiida_firecrest_host::policy::{Folder, Origin, Policy};
-use aiida_firecrest_host::scheduler::{ScriptSource, Submission};
+use aiida_firecrest_host::scheduler::{JobQuery, ScriptSource, Submission};
 use aiida_firecrest_host::transport::TransferOptions;
 use aiida_firecrest_host::types::ErrorKind;
 use aiida_firecrest_host::{Error, LoadError, Options, Plugin, Session};
@@ -186,6 +186,26 @@ async fn a_call_that_is_dropped_ends_its_session_and_no_other() {
     }
     assert!(matches!(rig.session.stat(&path).await, Err(Error::SessionEnded { .. })));
     other.stat(&path).await.unwrap();
+}
+
+/// No request of a dropped call comes to the server any more, not even those that wait for their turn.
+#[tokio::test]
+async fn a_dropped_call_asks_nothing_more() {
+    let mut rig = Rig::open().await;
+    let mut other = rig.another().await;
+    let many: Vec<String> = (0..200).map(|id| (1000 + id).to_string()).collect();
+    rig.simulator.adjust(|knobs| knobs.job_query_cost = Duration::from_millis(200));
+    let simulator = &rig.simulator;
+    tokio::select! {
+        answer = rig.session.jobs(&JobQuery::Ids(many)) => panic!("{answer:?}"),
+        () = aiida_firecrest_tests::eventually("some requests are there", || seen(simulator).len() > 10) => {}
+    }
+    // What is on the wire already may still arrive.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let asked = seen(simulator).len();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((seen(simulator).len(), asked < 30), (asked, true));
+    other.whoami().await.unwrap();
 }
 
 // ---- plugins with faults

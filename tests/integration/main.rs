@@ -10,6 +10,7 @@
 //! | `transfers`   | stops, cuts, a store's faults, small limits, a narrow memory, 100,000 files        |
 //! | `cluster`     | globs, copies, renames, archives, commands                                         |
 //! | `jobs`        | from a job template to a job's end                                                 |
+//! | `rate`        | the budget of requests a minute that sessions share, and the statistics             |
 //! | `submit_once` | that a submission whose answer was lost is one job                                 |
 //! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
 //! | `contract`    | the component's imports, exports, size and options                                 |
@@ -45,6 +46,7 @@ mod names;
 mod programs;
 mod puppet;
 mod pyfirecrest;
+mod rate;
 mod raw;
 mod tls;
 mod transfers;

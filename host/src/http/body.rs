@@ -118,6 +118,9 @@ impl Body for OutgoingBody {
     }
 }
 
+/// The header by which a plugin says that a request repeats an earlier one, and which try it is.
+const REPEAT: &str = "x-attempt";
+
 /// A request that has not ended; it is recorded when it does, however it does.
 pub(crate) struct Pending {
     telemetry: Vec<Telemetry>,
@@ -125,6 +128,9 @@ pub(crate) struct Pending {
     method: String,
     origin: String,
     path: String,
+    presigned: bool,
+    repeat: bool,
+    waited: Duration,
     started: Instant,
     pub(crate) attempt: Option<Attempt>,
     pub(crate) status: Option<u16>,
@@ -138,6 +144,8 @@ pub(crate) struct About {
     pub(crate) method: String,
     pub(crate) origin: String,
     pub(crate) path: String,
+    pub(crate) presigned: bool,
+    pub(crate) repeat: bool,
 }
 
 impl Pending {
@@ -148,6 +156,9 @@ impl Pending {
             method: about.method,
             origin: about.origin,
             path: about.path,
+            presigned: about.presigned,
+            repeat: about.repeat,
+            waited: Duration::ZERO,
             started: Instant::now(),
             attempt: None,
             status: None,
@@ -155,6 +166,16 @@ impl Pending {
             done: false,
             _open: open,
         }
+    }
+
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// It is sent, after it has waited for its place.
+    pub(crate) fn begin(&mut self, waited: Duration) {
+        self.waited = waited;
+        self.started = Instant::now();
     }
 
     pub(crate) fn finish(&mut self, error: Option<String>) {
@@ -170,6 +191,8 @@ impl Pending {
             sent: self.attempt.as_ref().map_or(0, Attempt::sent),
             received: self.received,
             duration: self.started.elapsed(),
+            waited: self.waited,
+            repeat: self.repeat,
         };
         let milliseconds = (record.duration.as_secs_f64() * 1e4).round() / 10.0;
         self.span.in_scope(|| match (&record.error, record.status) {
@@ -185,7 +208,7 @@ impl Pending {
             ),
         });
         for telemetry in &self.telemetry {
-            telemetry.record(record.clone());
+            telemetry.record(record.clone(), self.presigned);
         }
     }
 }

@@ -150,12 +150,8 @@ impl Context {
                 format!("{:.0} ms", record.duration.as_secs_f64() * 1e3),
             ]
         });
-        let counters = telemetry.counters();
         remark(table(&["METHOD", "ADDRESS", "STATUS", "SENT", "RECEIVED", "TIME"], &[3, 4, 5], rows));
-        remark(format!(
-            "{} requests, {} failed, {} refused by the policy",
-            counters.requests, counters.failed, counters.refused
-        ));
+        remark(format!("\n{}", telemetry.report().trim_end()));
     }
 }
 
