@@ -38,12 +38,7 @@ pub enum Ranged {
 impl ObjectStore {
     /// `answer_within`: how long the store may take to begin an answer.
     pub fn new(platform: Rc<dyn Platform>, answer_within: Duration) -> Self {
-        let limits = Limits {
-            connect: Duration::from_secs(30),
-            first_byte: answer_within,
-            between_bytes: Duration::from_secs(120),
-        };
-        Self { platform, policy: Policy::default(), limits }
+        Self { platform, policy: Policy::default(), limits: Limits::within(answer_within) }
     }
 
     fn request(&self, method: Method, url: &Url, body: Body) -> Request {

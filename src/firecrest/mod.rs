@@ -10,7 +10,6 @@ pub mod v2;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_util::future::LocalBoxFuture;
@@ -27,11 +26,6 @@ use auth::Auth;
 const LONGEST_ANSWER: usize = 128 * 1024 * 1024;
 /// An error's body is read up to here, and shown much shorter.
 const LONGEST_ERROR: usize = 256 * 1024;
-/// Connecting takes longer than this only where nobody is there.
-const CONNECT: Duration = Duration::from_secs(30);
-/// A server that has begun to answer and then is silent for this long has gone.
-const BETWEEN_BYTES: Duration = Duration::from_secs(120);
-
 /// One call of the API, before it has a token.
 pub struct Call<'a> {
     /// The verb.
@@ -125,11 +119,7 @@ impl Client {
             bound: Arc::new(Semaphore::new(options.max_io_allowed)),
             rate: RefCell::new(Rate::per_minute(options.requests_per_minute)),
             policy: Policy::default(),
-            limits: Limits {
-                connect: CONNECT.min(options.request_timeout),
-                first_byte: options.request_timeout,
-                between_bytes: BETWEEN_BYTES,
-            },
+            limits: Limits::within(options.request_timeout),
         }
     }
 

@@ -92,7 +92,15 @@ impl Body {
 /// The header by which a repeat says that it is one, and which: for the host's statistics, and for who reads the server's log.
 pub const ATTEMPT: &str = "x-attempt";
 
-/// Time limits of one request.
+/// Time limits of one request. What they are, with the defaults that a slow cluster survives:
+///
+/// | limit           | default | option or setting     | because                                                                       |
+/// |-----------------|---------|-----------------------|-------------------------------------------------------------------------------|
+/// | connect         | 30 s    | at most the next      | connecting takes longer only where nobody is                                  |
+/// | first byte      | 120 s   | `request_timeout_s`   | a listing of a large folder, or of a day's jobs, through a busy login node    |
+/// | between bytes   | 120 s   |                       | a server that has begun to answer and is silent for this long has gone        |
+/// | tries           | 300 s   |                       | no try begins later: `retry.rs`                                               |
+/// | whole operation | the host's | the host's policy  | it alone knows whether a person waits or a queue; it drops the call, and with it all requests |
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// To make a connection, TLS included.
@@ -101,6 +109,14 @@ pub struct Limits {
     pub first_byte: Duration,
     /// Between two reads of the answer's body.
     pub between_bytes: Duration,
+}
+
+impl Limits {
+    /// Those of the table, for an answer that has to begin within that time.
+    pub fn within(first_byte: Duration) -> Self {
+        let connect = Duration::from_secs(30).min(first_byte);
+        Self { connect, first_byte, between_bytes: Duration::from_secs(120) }
+    }
 }
 
 /// A request, ready to be sent any number of times.

@@ -4,8 +4,8 @@
 //! submitted in the same second. What the server tells of a job is its name, working directory, account and partition; its script
 //! only for a while, one request a job; its environment never. A name is the user's own, and a script on the cluster cannot be changed. So
 //! each submission spells its working directory in a way of its own: `/scratch/run` as `/scratch/run/.//./…/.`, 32 random bits in
-//! steps that lead nowhere. The kernel and every shell take it for the same directory; Slurm keeps it to the letter, in squeue and in
-//! its accounting (seen with 22.05). For readers it is put back into its plain form, see [`plain`].
+//! steps that lead nowhere. The kernel takes it for the same directory, Slurm keeps it to the letter (tried with 22.05:
+//! `squeue`, `scontrol show job`), and the job's own `PWD` is plain. For readers it is put back into its plain form, see [`plain`].
 //!
 //! After a lost answer the jobs are listed until one has that spelling, which is then the job, or until its absence is proven:
 //! the server works on a submission for 15 s at most (5 s each to connect, to log in and to run sbatch, `ssh_client.py` 2.5.7), and for up

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::info::{JobInfo, JobStep};
-use super::poll;
 use super::state::JobState;
+use super::{once, poll};
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::errors::SYSTEM_NOT_FOUND;
@@ -209,13 +209,14 @@ impl Session {
             Err(error) if matches!(error.kind, Kind::NotFound | Kind::Unsupported) => Default::default(),
             Err(error) => return Err(error),
         };
+        let path = |told: Option<String>| told.map(|path| once::plain(&path));
         Ok(JobDetails {
             steps: raw.job.tasks.iter().map(JobStep::from).collect(),
             info: JobInfo::from_raw(raw),
             script: metadata.script,
-            standard_input: metadata.standard_input,
-            standard_output: metadata.standard_output,
-            standard_error: metadata.standard_error,
+            standard_input: path(metadata.standard_input),
+            standard_output: path(metadata.standard_output),
+            standard_error: path(metadata.standard_error),
         })
     }
 

@@ -193,11 +193,11 @@ async fn a_call_that_is_dropped_ends_its_session_and_no_other() {
 async fn a_dropped_call_asks_nothing_more() {
     let mut rig = Rig::open().await;
     let mut other = rig.another().await;
-    let many: Vec<String> = (0..200).map(|id| (1000 + id).to_string()).collect();
+    let many = JobQuery::Ids((0..200).map(|id| (1000 + id).to_string()).collect());
     rig.simulator.adjust(|knobs| knobs.job_query_cost = Duration::from_millis(200));
     let simulator = &rig.simulator;
     tokio::select! {
-        answer = rig.session.jobs(&JobQuery::Ids(many)) => panic!("{answer:?}"),
+        answer = rig.session.jobs(&many) => panic!("{answer:?}"),
         () = aiida_firecrest_tests::eventually("some requests are there", || seen(simulator).len() > 10) => {}
     }
     // What is on the wire already may still arrive.

@@ -35,7 +35,7 @@ async fn sessions_take_turns() {
     let mut rig = Rig::setup().option("requests_per_minute", "600").open().await;
     let path = rig.place("f", b"1");
     let mut other = rig.another().await;
-    let many: Vec<String> = (0..400).map(|id| (1000 + id).to_string()).collect();
+    let many = JobQuery::Ids((0..400).map(|id| (1000 + id).to_string()).collect());
     let simulator = &rig.simulator;
     let few = async {
         aiida_firecrest_tests::eventually("the burst is over", || seen(simulator).len() >= 100).await;
@@ -43,7 +43,7 @@ async fn sessions_take_turns() {
         seen(simulator).len()
     };
     tokio::select! {
-        answer = rig.session.jobs(&JobQuery::Ids(many)) => panic!("first of all: {answer:?}"),
+        answer = rig.session.jobs(&many) => panic!("first of all: {answer:?}"),
         asked = few => assert!(asked < 300, "{asked}"),
     }
 }
@@ -56,8 +56,8 @@ async fn a_quota_of_the_gateway_is_kept() {
     let path = rig.place("f", b"1");
     let mut other = rig.another().await;
     rig.simulator.adjust(|knobs| knobs.quota = Some(quota));
-    let many: Vec<String> = (0..80).map(|id| (1000 + id).to_string()).collect();
-    let (listing, ()) = tokio::join!(rig.session.jobs(&JobQuery::Ids(many)), stats(&mut other, &path, 20));
+    let many = JobQuery::Ids((0..80).map(|id| (1000 + id).to_string()).collect());
+    let (listing, ()) = tokio::join!(rig.session.jobs(&many), stats(&mut other, &path, 20));
     assert_eq!(listing.unwrap().missing.len(), 80);
     let refused = rig.simulator.requests().iter().filter(|request| request.status == 429).count();
     // Each window can refuse what is under way when it ends: eight of the one, one of the other.

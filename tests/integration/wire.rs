@@ -123,7 +123,7 @@ async fn a_write_whose_answer_was_lost_is_otherwise_of_unknown_outcome() {
     let mut rig = Rig::open().await;
     let (file, directory) = (rig.place("f", b"1"), rig.remote("d"));
     rig.simulator.plant(Fault::once("/ops/rm", FaultKind::DropAfter));
-    rig.simulator.plant(Fault::once("/ops/stat", answer(500, "no", &[])));
+    rig.simulator.plant(Fault { times: 2, ..Fault::once("/ops/stat", answer(500, "no", &[])) });
     let error = failure(rig.session.remove_tree(&file).await);
     assert_eq!(error.kind, ErrorKind::OutcomeUnknown);
     assert!(error.message.contains(&format!("check {file}")), "{}", error.message);

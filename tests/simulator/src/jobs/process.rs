@@ -81,7 +81,9 @@ pub(crate) fn start(user: &User, launch: &Launch) -> std::io::Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .env_remove("LC_ALL")
-        .env("PWD", &launch.directory)
+        // That of sbatch's own shell; the job's shell finds that it is another place (seen with Slurm 22.05: its PWD is the
+        // working directory without links and needless steps, however that was spelled).
+        .env("PWD", &user.home)
         .env(MARK, &launch.mark);
     for (name, value) in &launch.environment {
         command.env(name, value);
