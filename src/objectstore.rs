@@ -46,11 +46,13 @@ impl ObjectStore {
     }
 
     /// Sends until it is answered for good. What the store has in excess of 1 MiB to say of a failure is not read.
-    async fn send(&self, request: &Request, subject: &str) -> Result<Response> {
+    /// Also says how many tries it took.
+    async fn send(&self, request: &Request, subject: &str) -> Result<(Response, u32)> {
+        let mut request = request.clone();
         let mut number = 1;
         let begun = self.platform.monotonic();
         loop {
-            let tried = self.platform.send(request).await;
+            let tried = self.platform.send(&request).await;
             let (event, requested) = match &tried {
                 Ok(response) => {
                     let pause = crate::firecrest::errors::retry_after(&response.headers, self.platform.unix_now());
@@ -62,13 +64,19 @@ impl ObjectStore {
             };
             let elapsed = self.platform.monotonic().saturating_sub(begun);
             let ended = Try { number, elapsed, event, requested };
-            match self.policy.decide(ended, Effect::Idempotent, self.platform.random()) {
+            // As often as a read: however late an earlier try comes to its end, it brings the same bytes to the same place.
+            match self.policy.decide(ended, Effect::Read, self.platform.random()) {
                 Verdict::Again(pause) => {
                     drop(tried);
                     self.platform.sleep(pause).await;
                     number += 1;
+                    request.headers.retain(|(name, _)| *name != http::ATTEMPT);
+                    request.headers.push((http::ATTEMPT, number.to_string()));
                 }
-                Verdict::Done => return tried.map_err(|e| self.unanswered(&e, &request.url).about(subject)),
+                Verdict::Done => {
+                    let answer = tried.map_err(|e| self.unanswered(&e, &request.url).about(subject))?;
+                    return Ok((answer, number));
+                }
             }
         }
     }
@@ -76,7 +84,7 @@ impl ObjectStore {
     /// Sends one part; its entity tag.
     pub async fn put_part(&self, url: &Url, part: Part, subject: &str) -> Result<String> {
         let request = self.request(Method::Put, url, Body::Parts(Rc::new([part])));
-        let mut response = self.send(&request, subject).await?;
+        let (mut response, _) = self.send(&request, subject).await?;
         if response.status == 200
             && let Some(etag) = response.header("etag")
         {
@@ -97,9 +105,10 @@ impl ObjectStore {
         );
         let mut request = self.request(Method::Post, url, Body::Bytes(text.into_bytes().into()));
         request.headers.push(("content-type", "application/xml".into()));
-        let mut attempt = 1;
+        let mut attempt = 0;
         loop {
-            let mut response = self.send(&request, subject).await?;
+            let (mut response, tries) = self.send(&request, subject).await?;
+            attempt += tries;
             let bytes = http::collect(response.body.as_mut(), LONGEST_ANSWER).await;
             let bytes = bytes.map_err(|e| self.unanswered(&e, url).about(subject))?;
             let answer = String::from_utf8_lossy(&bytes);
@@ -111,7 +120,6 @@ impl ObjectStore {
                 (200, Some(code))
                     if attempt < self.policy.attempts && (code == "InternalError" || code == "SlowDown") =>
                 {
-                    attempt += 1;
                     self.platform.sleep(self.policy.base * attempt).await;
                 }
                 (status, code) => return Err(refusal(status, code, element(&answer, "Message"), url, subject)),
@@ -134,7 +142,7 @@ impl ObjectStore {
         if let Some(etag) = etag {
             request.headers.push(("if-match", etag.to_owned()));
         }
-        let mut response = self.send(&request, subject).await?;
+        let (mut response, _) = self.send(&request, subject).await?;
         match response.status {
             404 => Ok(Ranged::Missing),
             206 => {

@@ -142,7 +142,7 @@ fn token_request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: 
 }
 
 async fn request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: TokenAuthMethod) -> Result<Token> {
-    let request = token_request(client, uri, id, secret, method);
+    let mut request = token_request(client, uri, id, secret, method);
     let mut number = 1;
     let begun = client.platform().monotonic();
     loop {
@@ -160,6 +160,8 @@ async fn request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: 
         let ended = Try { number, elapsed, event, requested };
         if let Verdict::Again(pause) = client.policy.decide(ended, Effect::Read, client.platform().random()) {
             number += 1;
+            request.headers.retain(|(name, _)| *name != http::ATTEMPT);
+            request.headers.push((http::ATTEMPT, number.to_string()));
             client.platform().sleep(pause).await;
             continue;
         }

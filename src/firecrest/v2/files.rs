@@ -2,13 +2,13 @@
 //!
 //! After a lost answer a change is looked for, and sent once more where the look proves that it is not there:
 //!
-//! | change   | there                                   | not there      | else                                             |
-//! |----------|-----------------------------------------|----------------|--------------------------------------------------|
-//! | mkdir    | `outcome-unknown`: was it there before? | sent once more |                                                  |
-//! | mkdir -p | done                                    | sent once more |                                                  |
-//! | rm       | sent once more                          | done           |                                                  |
-//! | symlink  | done                                    | sent once more | something else is there: `outcome-unknown`       |
-//! | chmod    | done                                    | sent once more |                                                  |
+//! | change       | there                                   | not there      | something else is there |
+//! |--------------|-----------------------------------------|----------------|-------------------------|
+//! | mkdir        | `outcome-unknown`: was it there before? | sent once more | `outcome-unknown`       |
+//! | mkdir -p     | done                                    | sent once more | `outcome-unknown`       |
+//! | rm           | sent once more                          | done           |                         |
+//! | symlink      | done                                    | sent once more | `outcome-unknown`       |
+//! | chmod, chown | done                                    | sent once more |                         |
 //!
 //! An upload is sent once more, too: no look but a checksum would prove it, and the same bytes twice are the same bytes.
 //!
@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::Api;
 use super::lenient::Field;
+use super::listing::unescape;
 use super::models::{Compression, Output, Stat, WireEntry};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::{Call, OpenAnswer};
@@ -89,6 +90,12 @@ enum Look {
     Missed,
     /// It cannot be told from what was there before.
     Unclear,
+}
+
+/// Is it that link? Names and targets are compared as the listing writes them.
+fn is_link(entry: &WireEntry, target: &RemotePath, link: &RemotePath) -> bool {
+    let same = |told: &str, path: &RemotePath| unescape(told) == unescape(path.as_str());
+    entry.kind == "l" && same(&entry.name, link) && entry.link_target.as_deref().is_some_and(|told| same(told, target))
 }
 
 impl Api {
@@ -172,7 +179,7 @@ impl Api {
         let call = Call::json(Method::Post, self.ops("symlink"), &body, Effect::Write, link.as_str());
         match self.client.fetch::<Output<WireEntry>>(&call).await {
             Err(lost) if lost.kind == Kind::OutcomeUnknown => match self.ls(link.as_str(), false, true).await {
-                Ok(found) => found.into_iter().find(|entry| entry.name == link.as_str()).ok_or(lost),
+                Ok(found) => found.into_iter().find(|entry| is_link(entry, target, link)).ok_or(lost),
                 Err(error) if error.kind == Kind::NotFound => {
                     Ok(self.client.fetch::<Output<WireEntry>>(&call).await?.output)
                 }
@@ -197,10 +204,12 @@ impl Api {
     /// `chown owner:group`, both by number.
     pub async fn chown(&self, path: &RemotePath, uid: u32, gid: u32) -> Result<()> {
         let body = json!({"path": path.as_str(), "owner": uid.to_string(), "group": gid.to_string()});
-        self.client
-            .call(&Call::json(Method::Put, self.ops("chown"), &body, Effect::Idempotent, path.as_str()))
-            .await
-            .map(drop)
+        let call = Call::json(Method::Put, self.ops("chown"), &body, Effect::Idempotent, path.as_str());
+        self.change(&call, path, &|stat| match stat {
+            Some(stat) if (stat.uid, stat.gid) == (uid, gid) && stat.mode & 0o170_000 != 0o120_000 => Look::Done,
+            _ => Look::Missed,
+        })
+        .await
     }
 
     /// SHA-256, in lower-case hexadecimal digits.

@@ -117,7 +117,11 @@ impl Api {
     pub async fn cancel(&self, id: &str) -> Result<()> {
         let call =
             Call { method: Method::Delete, effect: Effect::Idempotent, ..Call::get(self.job_path(id), vec![], id) };
-        self.client.call(&call).await.map(drop)
+        match self.client.call(&call).await {
+            // No id is used again: however late the first request comes to its end, it cannot strike another job.
+            Err(lost) if lost.kind == Kind::OutcomeUnknown => self.client.call(&call).await.map(drop),
+            settled => settled.map(drop),
+        }
     }
 
     fn read(&self, jobs: Jobs, subject: &str) -> Result<Vec<RawJob>> {
