@@ -16,6 +16,7 @@
 mod nested;
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -44,5 +45,36 @@ fn component() -> Result<PathBuf, String> {
     for input in ["src", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
-    nested::component(&root, "aiida-firecrest")
+    let wasm = nested::component(&root, "aiida-firecrest")?;
+    let bytes = fs::read(&wasm).map_err(|error| format!("{}: {error}", wasm.display()))?;
+    if let Some(bare) = without_names(&bytes) {
+        fs::write(&wasm, bare).map_err(|error| format!("{}: {error}", wasm.display()))?;
+    }
+    Ok(wasm)
+}
+
+/// The component without its section of debugging names, which the linker writes whatever it is told; none where there is nothing to
+/// leave out. A section is its id, its length as LEB128, and its content; a custom one (id 0) begins with its name (Component Model,
+/// Binary.md).
+fn without_names(wasm: &[u8]) -> Option<Vec<u8>> {
+    let (head, mut rest) = wasm.split_at_checked(8)?;
+    let mut bare = head.to_vec();
+    while let [id, after @ ..] = rest {
+        let (mut length, mut used) = (0_usize, 0);
+        loop {
+            let byte = *after.get(used)?;
+            length |= usize::from(byte & 0x7f).checked_shl(7 * used as u32)?;
+            used += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let content = after.get(used..used.checked_add(length)?)?;
+        let (section, behind) = rest.split_at(1 + used + length);
+        if !(*id == 0 && content.get(1..).is_some_and(|content| content.starts_with(b"component-name"))) {
+            bare.extend_from_slice(section);
+        }
+        rest = behind;
+    }
+    (bare.len() < wasm.len()).then_some(bare)
 }

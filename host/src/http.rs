@@ -34,7 +34,7 @@ use crate::limits::OPEN_REQUESTS;
 use crate::policy::{Origin, Policy};
 use crate::secrets::Secrets;
 use crate::telemetry::Telemetry;
-use body::{About, Attempt, OutgoingBody, Pending, TimedBody};
+use body::{About, Attempt, OutgoingBody, Pending, REPEAT, TimedBody};
 use connect::Connector;
 use errors::Failure;
 use http_body_util::BodyExt;

@@ -2,7 +2,7 @@
 
 use super::bindings::aiida::hpc::types::Error;
 use super::bindings::exports::aiida::hpc::configuration as wit;
-use super::{Plugin, platform, run};
+use super::{Plugin, converted, platform, run};
 use crate::firecrest::v2::lenient::{FileSystem, ServiceHealth, System};
 use crate::options::{DESCRIPTIONS, Description, OptionKind};
 use crate::session::{Session, limits_of};
@@ -30,7 +30,7 @@ impl wit::Guest for Plugin {
         Ok(wit::ServerInfo {
             product: "FirecREST".to_owned(),
             version: session.version,
-            systems: session.systems.into_iter().map(Into::into).collect(),
+            systems: converted(session.systems),
             user: user.into(),
         })
     }
@@ -62,8 +62,8 @@ impl From<System> for wit::SystemInfo {
             name: system.name,
             scheduler: system.scheduler,
             scheduler_version: system.scheduler_version,
-            services: system.services.into_iter().map(Into::into).collect(),
-            file_systems: system.file_systems.into_iter().map(Into::into).collect(),
+            services: converted(system.services),
+            file_systems: converted(system.file_systems),
             upload_limit,
             download_limit,
             transfer_method: system.transfer_method,

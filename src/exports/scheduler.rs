@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bindings::aiida::hpc::types::Error;
 use super::bindings::exports::aiida::hpc::scheduler as wit;
-use super::{Plugin, run, run_watched};
+use super::{Plugin, converted, run, run_watched};
 use crate::error::Error as Failure;
 use crate::firecrest::v2::jobs::{Script, Submission};
 use crate::firecrest::v2::lenient;
@@ -31,7 +31,7 @@ impl wit::Guest for Plugin {
     }
 
     fn cancel(session: wit::SessionBorrow<'_>, ids: Vec<String>) -> Result<Vec<wit::CancelOutcome>, Error> {
-        Ok(run(session.get::<Session>().cancel(ids))?.into_iter().map(Into::into).collect())
+        Ok(converted(run(session.get::<Session>().cancel(ids))?))
     }
 
     fn wait(
@@ -48,15 +48,15 @@ impl wit::Guest for Plugin {
     }
 
     fn partitions(session: wit::SessionBorrow<'_>) -> Result<Vec<wit::Partition>, Error> {
-        Ok(run(session.get::<Session>().partitions())?.into_iter().map(Into::into).collect())
+        Ok(converted(run(session.get::<Session>().partitions())?))
     }
 
     fn nodes(session: wit::SessionBorrow<'_>) -> Result<Vec<wit::Node>, Error> {
-        Ok(run(session.get::<Session>().nodes())?.into_iter().map(Into::into).collect())
+        Ok(converted(run(session.get::<Session>().nodes())?))
     }
 
     fn reservations(session: wit::SessionBorrow<'_>) -> Result<Vec<wit::Reservation>, Error> {
-        Ok(run(session.get::<Session>().reservations())?.into_iter().map(Into::into).collect())
+        Ok(converted(run(session.get::<Session>().reservations())?))
     }
 }
 
@@ -104,7 +104,7 @@ impl From<wit::WaitOptions> for WaitOptions {
 
 impl From<JobListing> for wit::JobListing {
     fn from(listing: JobListing) -> Self {
-        Self { jobs: listing.jobs.into_iter().map(Into::into).collect(), missing: listing.missing }
+        Self { jobs: converted(listing.jobs), missing: listing.missing }
     }
 }
 
@@ -182,7 +182,7 @@ impl From<JobDetails> for wit::JobDetails {
     fn from(details: JobDetails) -> Self {
         Self {
             info: details.info.into(),
-            steps: details.steps.into_iter().map(Into::into).collect(),
+            steps: converted(details.steps),
             script: details.script,
             standard_input: details.standard_input,
             standard_output: details.standard_output,
@@ -267,7 +267,7 @@ impl From<wit::JobTemplate> for JobTemplate {
                 wit::RunMode::Serial => CodesRunMode::Serial,
                 wit::RunMode::Parallel => CodesRunMode::Parallel,
             },
-            codes_info: template.codes_info.into_iter().map(Into::into).collect(),
+            codes_info: converted(template.codes_info),
         }
     }
 }

@@ -7,7 +7,7 @@ use wasip2::io::streams::{InputStream, OutputStream};
 use super::bindings::aiida::hpc::types::{Error, FileKind};
 use super::bindings::exports::aiida::hpc::configuration::{Identity, OptionValues};
 use super::bindings::exports::aiida::hpc::transport as wit;
-use super::{Plugin, local, platform, run, run_watched};
+use super::{Plugin, converted, local, platform, run, run_watched};
 use crate::firecrest::v2::listing::{self, FileKind as Kind};
 use crate::firecrest::v2::models::{Compression, Stat};
 use crate::local::stream::{HostFile, HostWriter};
@@ -52,7 +52,7 @@ impl wit::GuestSession for Session {
     }
 
     fn list(&self, path: String, options: wit::ListOptions) -> Result<Vec<wit::Entry>, Error> {
-        Ok(run(self.list(&path, &options.into()))?.into_iter().map(Into::into).collect())
+        Ok(converted(run(self.list(&path, &options.into()))?))
     }
 
     fn glob(&self, pattern: String) -> Result<Vec<String>, Error> {

@@ -119,7 +119,7 @@ impl Body for OutgoingBody {
 }
 
 /// The header by which a plugin says that a request repeats an earlier one, and which try it is.
-const REPEAT: &str = "x-attempt";
+pub(crate) const REPEAT: &str = "x-attempt";
 
 /// A request that has not ended; it is recorded when it does, however it does.
 pub(crate) struct Pending {
