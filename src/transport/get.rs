@@ -23,8 +23,8 @@ use crate::watch::Watch;
 /// A download whose body breaks is begun anew this many times.
 pub(super) const ATTEMPTS: u32 = 3;
 
-/// An answer that has not begun after this long is asked about.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// An answer that has not begun after this long is asked about: half of what the server takes to give up.
+const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// What came of a download.
 pub(super) enum Opened {
@@ -59,7 +59,7 @@ impl Session {
 
     /// Begins a download; or tells the file's size, where it is too large for one.
     ///
-    /// The server tries what is far too large for 5 s before it gives up: after a second without an answer the size is asked for.
+    /// The server tries what is far too large for 5 s before it gives up: when half of that is over the size is asked for.
     pub(super) async fn begin_download(&self, source: &RemotePath) -> Result<Opened> {
         let download = Box::pin(self.api.download(source));
         let answer = match select(download, self.api.client.platform().sleep(PATIENCE)).await {

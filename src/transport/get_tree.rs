@@ -302,6 +302,9 @@ impl Session {
             }
             if skip == 0 && answer.length().is_none_or(|length| length == done as u64) {
                 drop(answer);
+                if let Some(inflate) = inflate {
+                    unpacker.end_of_gzip(inflate).await?;
+                }
                 return self.verify_archive(path, unpacker).await.map(|()| None);
             }
             if attempt >= ATTEMPTS {
@@ -497,14 +500,25 @@ impl<'a> Unpacker<'a> {
     /// The same with a piece of a gzip stream.
     async fn inflate(&mut self, inflate: &mut GzDecoder<Vec<u8>>, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(INFLATED_AT_ONCE) {
-            inflate.write_all(piece).map_err(|error| {
-                let message = format!("{}: the packed archive cannot be read: {error}", self.source);
-                Error::new(Kind::ChecksumMismatch, message).about(self.source.as_str())
-            })?;
-            let inflated = std::mem::take(inflate.get_mut());
-            self.unpack(&inflated).await?;
+            let written = inflate.write_all(piece);
+            self.unpack_inflated(inflate, written).await?;
         }
         Ok(())
+    }
+
+    /// What the decoder still holds; its length and checksum are compared.
+    async fn end_of_gzip(&mut self, inflate: &mut GzDecoder<Vec<u8>>) -> Result<()> {
+        let ended = inflate.try_finish();
+        self.unpack_inflated(inflate, ended).await
+    }
+
+    async fn unpack_inflated(&mut self, inflate: &mut GzDecoder<Vec<u8>>, so_far: std::io::Result<()>) -> Result<()> {
+        so_far.map_err(|error| {
+            let message = format!("{}: the packed archive cannot be read: {error}", self.source);
+            Error::new(Kind::ChecksumMismatch, message).about(self.source.as_str())
+        })?;
+        let inflated = std::mem::take(inflate.get_mut());
+        self.unpack(&inflated).await
     }
 
     fn begin(&mut self, path: &str, mode: u32, modified: i64) -> Result<()> {

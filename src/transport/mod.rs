@@ -18,9 +18,10 @@ pub mod put_tree;
 pub mod stream;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::concurrent::all;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::remote::RemotePath;
 use crate::session::Session;
 use crate::watch::Watch;
@@ -93,6 +94,9 @@ fn sum(each: Vec<Result<Summary>>) -> Result<Summary> {
     Ok(all)
 }
 
+/// After a removal that failed, though it may be repeated: what made it fail may pass.
+const TIDY_PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::ZERO];
+
 impl Session {
     /// The call that is under way.
     fn watch(&self) -> &Rc<Watch> {
@@ -102,7 +106,15 @@ impl Session {
     /// Removes what was made on the way, whether the host has said stop or not. What cannot be removed, and what was never there, is
     /// not worth an error.
     async fn tidy(&self, paths: &[&RemotePath]) {
-        self.watch().shielded(all(paths.iter().map(|path| self.api.rm(path)))).await;
+        let each = paths.iter().map(|path| async move {
+            for pause in TIDY_PAUSES {
+                match self.api.rm(path).await {
+                    Err(error) if error.kind != Kind::NotFound => self.api.client.platform().sleep(pause).await,
+                    _ => return,
+                }
+            }
+        });
+        self.watch().shielded(all(each)).await;
     }
 
     /// A name for something that does not stay.

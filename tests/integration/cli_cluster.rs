@@ -317,7 +317,6 @@ async fn a_link_in_an_archive_stays_a_link() {
 }
 
 #[tokio::test]
-#[ignore = "the plugin runs a command without a directory in temp_directory, and one whose directory is missing in /tmp"]
 async fn a_command_runs_where_it_is_said() {
     let desk = Desk::open().await;
     assert_eq!(desk.ok(&["exec", "pwd"]).await, format!("{}\n", desk.simulator.home()));

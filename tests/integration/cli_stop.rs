@@ -108,7 +108,7 @@ async fn a_folder_whose_get_is_stopped_is_not_there() {
     }
     desk.simulator.adjust(|knobs| knobs.latency = Duration::from_millis(500));
     let child = desk.start(&["get", "-r", &remote, "back"], Stdio::null());
-    asked(&desk, "ops/download", 4).await;
+    asked(&desk, "transfer/download", 1).await;
     stopped(child).await;
     assert_eq!(names(desk.folder.path()), ["config.json"]);
     desk.assert_clean();

@@ -7,7 +7,7 @@
 //! | `names`       | names that shells, forms and listings trip over                                    |
 //! | `trees`       | folders and patterns, up and down                                                  |
 //! | `large`       | files past the direct limit                                                        |
-//! | `transfers`   | stops, cuts, a store's faults, small limits, a narrow memory, 100,000 files        |
+//! | `transfers`   | stops, cuts, a store's faults, small limits, a narrow memory                 |
 //! | `cluster`     | globs, copies, renames, archives, commands                                         |
 //! | `jobs`        | from a job template to a job's end                                                 |
 //! | `rate`        | the budget of requests a minute that sessions share, and the statistics             |
@@ -29,6 +29,7 @@
 //! programs, plugins that misbehave, and a server that says anything.
 
 mod budget;
+mod chaos;
 mod cli;
 mod cli_cluster;
 mod cli_stop;
