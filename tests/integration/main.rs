@@ -11,6 +11,7 @@
 //! | `cluster`     | globs, copies, renames, archives, commands                                         |
 //! | `jobs`        | from a job template to a job's end                                                 |
 //! | `rate`        | the budget of requests a minute that sessions share, and the statistics             |
+//! | `retry`       | what is done after each outcome                                                    |
 //! | `submit_once` | that a submission whose answer was lost is one job                                 |
 //! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
 //! | `contract`    | the component's imports, exports, size and options                                 |
@@ -49,6 +50,7 @@ mod puppet;
 mod pyfirecrest;
 mod rate;
 mod raw;
+mod retry;
 mod submit_once;
 mod tls;
 mod transfers;
