@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, LocalBoxFuture, select};
 use wasip2::clocks::{monotonic_clock, wall_clock};
+use wasip2::filesystem::types::filesystem_error_code;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     self as wire, ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, OutgoingBody,
@@ -287,9 +288,16 @@ fn stream_error(error: StreamError) -> SendError {
         StreamError::Closed => SendError::Reset("closed".into()),
         StreamError::LastOperationFailed(error) => match wire::http_error_code(&error) {
             Some(code) => send_error(&code),
-            None => SendError::Local(error.to_debug_string()),
+            None if filesystem_error_code(&error).is_some() => SendError::Local(error.to_debug_string()),
+            None => broken(error.to_debug_string()),
         },
     }
+}
+
+/// An answer's body broke off, or stopped coming. wasmtime 48 knows no code for that (its `p2/body.rs` hands out another type than
+/// `http-error-code` looks for): its words are all there is.
+fn broken(words: String) -> SendError {
+    if words.contains("timeout") { SendError::Timeout(words) } else { SendError::Reset(words) }
 }
 
 /// From the runtime's word to what matters here: can the server have seen the request?

@@ -1,8 +1,11 @@
 //! The table of `src/http/retry.rs`, row by row over the wire: what a read, an idempotent write and another write do after each outcome.
 
+use std::fs;
+
+use aiida_firecrest_host::transport::TransferOptions;
 use aiida_firecrest_host::types::ErrorKind as Kind;
-use aiida_firecrest_tests::{Rig, failure};
-use firecrest_simulator::{Fault, FaultKind};
+use aiida_firecrest_tests::{Rig, failure, noise};
+use firecrest_simulator::{Fault, FaultKind, S3Fault, S3FaultKind};
 
 const STAT: &str = "GET filesystem/ops/stat";
 const CHMOD: &str = "PUT filesystem/ops/chmod";
@@ -76,4 +79,33 @@ async fn every_outcome_leads_where_the_table_says() {
             }
         }
     }
+}
+
+/// Parts start from their own first byte; a completed upload whose answer was lost is complete.
+#[tokio::test]
+async fn the_object_store_is_asked_again() {
+    let mut rig = Rig::setup().option("compute_resource", "cluster-account").open().await;
+    let content = noise(20 << 20);
+    let (local, remote, back) = (rig.local_file("large", &content, 0o644), rig.remote("large"), rig.local("back"));
+    let down = S3FaultKind::Answer { status: 503, body: "<Error><Code>SlowDown</Code></Error>".into() };
+    let halfway = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code></Error>".to_owned();
+    for fault in [
+        S3Fault::once("PUT", S3FaultKind::DropBefore),
+        S3Fault::once("PUT", S3FaultKind::DropAfter),
+        S3Fault::once("PUT", down.clone()),
+        S3Fault::once("POST", S3FaultKind::Answer { status: 200, body: halfway }),
+        S3Fault::once("POST", S3FaultKind::DropAfter),
+        S3Fault::once("GET", down),
+        S3Fault::once("GET", S3FaultKind::DropBefore),
+        S3Fault::once("GET", S3FaultKind::CutAfter(100_000)),
+    ] {
+        rig.simulator.plant_s3(fault);
+    }
+    let checked = TransferOptions { verify: Some(true), ..TransferOptions::default() };
+    rig.session.put(&local, &remote, &checked).await.unwrap();
+    assert!(fs::read(&remote).unwrap() == content);
+    rig.session.get(&remote, &back, &checked).await.unwrap();
+    assert!(fs::read(&back).unwrap() == content);
+    let told = rig.session.telemetry().counters();
+    assert!(told.repeats >= 5, "{told:?}");
 }
