@@ -26,10 +26,12 @@ enum Then {
     Again,
     /// A look, which does not find it, and then the same request again.
     Look,
+    /// A look, which does not tell whether it was there before: `outcome-unknown`.
+    Doubt,
     /// This error.
     Stop(Kind),
 }
-use Then::{Again, Look, Stop};
+use Then::{Again, Doubt, Look, Stop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_outcome_leads_where_the_table_says() {
@@ -37,6 +39,9 @@ async fn every_outcome_leads_where_the_table_says() {
     let killed = "Command execution timeout limit exceeded.";
     let rows: Vec<(FaultKind, [Then; 3])> = vec![
         (FaultKind::DropBefore, [Again, Again, Look]),
+        (FaultKind::Reset, [Again, Again, Look]),
+        (FaultKind::DropAfter, [Again, Again, Doubt]),
+        (FaultKind::Cut(3), [Again, Again, Doubt]),
         (page(401), [Again, Again, Again]),
         (refusal(408, killed), [Stop(Kind::Timeout), Look, Look]),
         (page(408), [Stop(Kind::Timeout), Look, Look]),
@@ -73,6 +78,9 @@ async fn every_outcome_leads_where_the_table_says() {
             match then {
                 Again => assert_eq!((result.is_ok(), requests), (true, vec![call, call]), "{fault:?}"),
                 Look => assert_eq!((result.is_ok(), requests), (true, vec![call, STAT, call]), "{fault:?}"),
+                Doubt => {
+                    assert_eq!((failure(result).kind, requests), (Kind::OutcomeUnknown, vec![call, STAT]), "{fault:?}")
+                }
                 Stop(kind) => {
                     assert_eq!((failure(result).kind, requests), (kind, vec![call]), "{fault:?}");
                 }
