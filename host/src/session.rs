@@ -102,6 +102,7 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub async fn open_peer(&mut self, options: &Options, state: Option<&[u8]>) -> Result<Peer> {
+        share_budget(&mut self.instance, options)?;
         let handle = open_handle(&mut self.instance, options, state).await?;
         Ok(Peer { handle })
     }
