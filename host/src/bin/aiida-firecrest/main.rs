@@ -120,7 +120,15 @@ fn start_tracing(verbose: u8) {
     };
     let mut filter = EnvFilter::try_from_env("AIIDA_FIRECREST_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
     // At their lowest level these tell what passes through them: the plugin's calls with signed addresses, HTTP/2's headers with tokens.
-    for quiet in ["wit-bindgen=off", "h2=info", "hyper=info", "hyper_util=info", "rustls=info"] {
+    for quiet in [
+        "wasmtime=info",
+        "wasmtime_wasi=info",
+        "wasmtime_wasi_io=info",
+        "wasmtime_wasi_http=info",
+        "h2=info",
+        "hyper=info",
+        "rustls=info",
+    ] {
         if let Ok(directive) = quiet.parse() {
             filter = filter.add_directive(directive);
         }
