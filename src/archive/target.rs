@@ -155,11 +155,16 @@ impl Targets {
     }
 
     /// All links that stay, to be made in this order when the rest of the archive is in place: the deepest first.
-    pub fn into_links(self) -> impl ExactSizeIterator<Item = Link> {
-        let mut links: Vec<_> = self.links.into_iter().collect();
-        let depth = |key: &str| key.bytes().filter(|byte| *byte == 0).count();
-        links.sort_unstable_by(|(a, _), (b, _)| depth(b).cmp(&depth(a)).then_with(|| a.cmp(b)));
-        links.into_iter().map(|(key, target)| Link { path: path(&key), target: target.into() })
+    pub fn into_links(self) -> impl Iterator<Item = Link> {
+        let mut by_depth: Vec<Vec<Link>> = Vec::new();
+        for (key, target) in self.links {
+            let depth = key.bytes().filter(|byte| *byte == 0).count();
+            if by_depth.len() <= depth {
+                by_depth.resize_with(depth + 1, Vec::new);
+            }
+            by_depth[depth].push(Link { path: path(&key), target: target.into() });
+        }
+        by_depth.into_iter().rev().flatten()
     }
 
     /// Does a link lie on the way to this key? The one that could is the last before it.

@@ -302,7 +302,6 @@ fn broken(words: String) -> SendError {
 
 /// From the runtime's word to what matters here: can the server have seen the request?
 fn send_error(code: &ErrorCode) -> SendError {
-    let text = || format!("{code:?}");
     match code {
         ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => SendError::Denied,
         ErrorCode::DnsTimeout => SendError::Dns("no answer in time".into()),
@@ -334,6 +333,7 @@ fn send_error(code: &ErrorCode) -> SendError {
             SendError::Protocol("its coding is unknown".into())
         }
         ErrorCode::HttpUpgradeFailed => SendError::Protocol("it wants another protocol".into()),
-        _ => SendError::Other(text()),
+        ErrorCode::InternalError(Some(text)) => SendError::Other(text.clone()),
+        _ => SendError::Other("the host gave it up".into()),
     }
 }

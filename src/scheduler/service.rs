@@ -118,27 +118,23 @@ impl Session {
 
     /// One listing for all, then one question for each id that it does not show. A single id is asked for at once.
     async fn by_ids(&self, ids: Vec<String>) -> Result<JobListing> {
-        let mut found: HashMap<String, RawJob> = HashMap::new();
+        let mut found: HashMap<String, Option<RawJob>> = ids.iter().map(|id| (id.clone(), None)).collect();
         if ids.len() > 1 {
-            let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
             for raw in self.api.jobs().await? {
-                let id = raw.job.job_id.joined();
-                if wanted.contains(id.as_str()) {
-                    found.insert(id, raw);
+                if let Some(place) = found.get_mut(&raw.job.job_id.joined()) {
+                    *place = Some(raw);
                 }
             }
         }
-        let unseen: Vec<&String> = ids.iter().filter(|id| !found.contains_key(*id)).collect();
+        let unseen: Vec<&String> = ids.iter().filter(|id| matches!(found.get(*id), Some(None))).collect();
         // All at once; how many are under way is the client's bound.
         let asked = all(unseen.iter().map(|id| self.api.job(id))).await;
         for (id, answer) in unseen.into_iter().zip(asked) {
-            if let Some(raw) = answer? {
-                found.insert(id.clone(), raw);
-            }
+            found.insert(id.clone(), answer?);
         }
         let mut listing = JobListing::default();
         for id in ids {
-            match found.remove(&id) {
+            match found.remove(&id).flatten() {
                 Some(raw) => listing.jobs.push(JobInfo::from_raw(raw)),
                 None if self.was_alive(&id) => listing.jobs.push(JobInfo::out_of_sight(&id)),
                 None => listing.missing.push(id),

@@ -322,10 +322,7 @@ impl Session {
         place: &str,
         options: TransferOptions,
     ) -> Result<Summary> {
-        let mut entries =
-            self.list(source.as_str(), &ListOptions { recursive: true, hidden: true, pattern: None }).await?;
-        // Directories before what is in them.
-        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let entries = self.list(source.as_str(), &ListOptions { recursive: true, hidden: true, pattern: None }).await?;
         let (mut summary, mut surest) = (Summary::default(), None);
         let mut regular = Vec::new();
         let mut links = Vec::new();
@@ -336,7 +333,10 @@ impl Session {
             }
             match entry.kind {
                 FileKind::Directory => {
-                    files.make_directory(&local_join(place, &entry.path))?;
+                    // They come in no order.
+                    let folder = local_join(place, &entry.path);
+                    make_parents(files.as_ref(), &folder)?;
+                    files.make_directory(&folder)?;
                     summary.directories += 1;
                     modes.push((entry.path, entry.permissions));
                 }
@@ -378,7 +378,13 @@ impl Session {
             }
         }
         summary.verified = surest.unwrap_or_default();
-        modes.iter().rev().for_each(|(path, mode)| files.set_mode(&local_join(place, path), *mode));
+        // The deepest first: a closed directory lets nobody into those below it.
+        let depth = |path: &str| path.bytes().filter(|byte| *byte == b'/').count();
+        let deepest = modes.iter().map(|(path, _)| depth(path)).max().unwrap_or(0);
+        for level in (0..=deepest).rev() {
+            let of_level = modes.iter().filter(|(path, _)| depth(path) == level);
+            of_level.for_each(|(path, mode)| files.set_mode(&local_join(place, path), *mode));
+        }
         Ok(summary)
     }
 }
