@@ -36,7 +36,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 const ROUNDS: u32 = 3;
 
 /// A directory with 32 bits in its spelling.
-fn spelled(directory: &RemotePath, bits: u64) -> String {
+pub fn spelled(directory: &RemotePath, bits: u64) -> String {
     let mut text = directory.as_str().to_owned();
     for bit in 0..32 {
         text.push_str(if bits >> bit & 1 == 0 { "/" } else { "/." });

@@ -79,7 +79,9 @@ impl Session {
     ) -> Result<T> {
         let account = self.check_large("get", source.as_str())?;
         let (plain, second_name) = self.plain_source(source).await?;
-        let got = match self.api.transfer_download(&plain, account).await {
+        let plain = plain.spelled(self.api.client.platform().random());
+        let begun = self.begin_transfer(&plain, || Box::pin(self.api.transfer_download(&plain, account))).await;
+        let got = match begun {
             Ok(download) => {
                 let got = match self.await_object(&download, source, size, offset, length).await {
                     Ok(object) => then(object).await,

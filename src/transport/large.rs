@@ -11,7 +11,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{join, try_join};
+use futures_util::future::{LocalBoxFuture, join, try_join};
 
 use super::Verification;
 use super::job::Work;
@@ -35,6 +35,11 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The job's state is asked for only this long after the last time: it costs the server more than a log does.
 pub(super) const STATE_EVERY: Duration = Duration::from_secs(5);
 /// What the job of an upload writes when it has found the object, and when it has fetched it.
+/// A transfer whose beginning got no answer is looked for this long, and after a stop this long; then it never was.
+const LONG_LOOK: Duration = Duration::from_secs(20);
+const SHORT_LOOK: Duration = Duration::from_millis(500);
+/// And it is begun so often.
+const ROUNDS: u32 = 3;
 const FOUND: &str = "found in S3";
 const DONE: &str = "File was successfully";
 
@@ -90,8 +95,8 @@ impl Session {
             let message = "the server's scripts can carry neither this path nor that of temp_directory: set one without blanks and quotes";
             Error::invalid(target.as_str(), message)
         })?;
-        self.api.mkdir(&folder, false).await.map_err(|e| e.about(target.as_str()))?;
         let put = async {
+            self.api.mkdir(&folder, false).await.map_err(|e| e.about(target.as_str()))?;
             let verified = self.send_aside(&aside, &plain, content, account, target, verify).await?;
             if let Some(mode) = mode {
                 self.api.chmod(&aside, mode).await?;
@@ -163,7 +168,8 @@ impl Session {
         account: Option<&str>,
         subject: &str,
     ) -> Result<()> {
-        let upload = self.api.transfer_upload(plain, content.size(), account).await?;
+        let size = content.size();
+        let upload = self.begin_transfer(plain, || Box::pin(self.api.transfer_upload(plain, size, account))).await?;
         let sent = self.send_parts(&upload, content, subject).await;
         let arrived = match sent {
             Ok(()) => self.await_upload(&upload.job, subject).await,
@@ -175,6 +181,60 @@ impl Session {
         }
         self.remove_logs(&upload.job).await;
         arrived
+    }
+
+    /// Begins a transfer. The path is one that no other job was given: so a job whose beginning got no answer is found, which would else
+    /// wait for its object for a day. It is ended, and the transfer begun anew.
+    pub(super) async fn begin_transfer<'f, T>(
+        &self,
+        path: &PlainPath,
+        begin: impl Fn() -> LocalBoxFuture<'f, Result<T>>,
+    ) -> Result<T> {
+        let mut round = 1;
+        loop {
+            match begin().await {
+                Err(lost) if lost.kind == Kind::OutcomeUnknown => {
+                    let stopped = self.watch().is_stopped();
+                    let patience = if stopped { SHORT_LOOK } else { LONG_LOOK };
+                    self.watch().shielded(self.end_lost_transfer(path, patience)).await;
+                    if stopped {
+                        return Err(self.watch().error());
+                    }
+                    if round == ROUNDS {
+                        return Err(lost);
+                    }
+                    round += 1;
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn end_lost_transfer(&self, path: &PlainPath, patience: Duration) {
+        let platform = self.api.client.platform();
+        let start = platform.monotonic();
+        let mut others = Vec::new();
+        loop {
+            for job in self.api.latest_jobs().await.unwrap_or_default() {
+                let id = job.job.job_id.joined();
+                if !job.job.name.is_some_and(|name| name.ends_with("FileTransfer")) || others.contains(&id) {
+                    continue;
+                }
+                let Ok(metadata) = self.api.job_metadata(&id).await else { continue };
+                if metadata.script.is_some_and(|script| script.contains(path.as_str())) {
+                    let _ = self.cancel(vec![id.clone()]).await;
+                    let logs = [metadata.standard_output, metadata.standard_error].map(Option::unwrap_or_default);
+                    let [output_log, error_log] = logs;
+                    return self.remove_logs(&TransferJob { job_id: id, output_log, error_log }).await;
+                }
+                others.push(id);
+            }
+            let passed = platform.monotonic().saturating_sub(start);
+            if passed >= patience {
+                return;
+            }
+            platform.sleep((passed / 2).clamp(FIRST_LOOK, Duration::from_secs(4))).await;
+        }
     }
 
     /// Many at once; those of a stream one after the other.

@@ -220,6 +220,10 @@ async fn run(seed: u64, struck: &AtomicUsize, done: &AtomicUsize) {
             }
             // A job.
             5 => {
+                // Nobody can tell a request that a proxy sent twice from two.
+                if planted.iter().any(|fault| fault.kind == FaultKind::Twice) {
+                    continue;
+                }
                 let name = format!("chaos-{round}");
                 let submission = Submission {
                     script: ScriptSource::Text(format!(
