@@ -2,7 +2,7 @@
 //!
 //! | request | does |
 //! |---|---|
-//! | `GET /faults` | `{"planted": […], "planted_s3": […], "struck": […]}` |
+//! | `GET /faults` | `{"planted": […], "struck": […], "planted_s3": […], "struck_s3": […]}` |
 //! | `POST /faults` | plants one fault, or a list of them: `{"path_ends": "/ops/upload", "times": 2, "kind": "drop-after"}`; kinds with arguments have them in `with` |
 //! | `POST /s3-faults` | the same for the object store: `{"method": "PUT", "part": 2, "kind": "lose"}` |
 //! | `DELETE /faults` | takes all out, and forgets what struck |
@@ -82,7 +82,10 @@ fn act(state: &State, method: &Method, path: &str, body: &[u8]) -> Reply {
         ("GET", ["faults"]) => {
             let script = crate::lock(&state.faults);
             let planted_s3 = crate::lock(&state.objects.faults).clone();
-            Ok(Some(json!({ "planted": script.planted, "planted_s3": planted_s3, "struck": script.struck })))
+            let struck_s3 = crate::lock(&state.objects.struck).clone();
+            Ok(Some(json!({
+                "planted": script.planted, "struck": script.struck, "planted_s3": planted_s3, "struck_s3": struck_s3,
+            })))
         }
         ("POST", ["faults"]) => {
             let faults: Vec<Fault> = one_or_many(body)?;

@@ -263,6 +263,12 @@ impl Simulator {
         crate::lock(&self.state.faults).struck.clone()
     }
 
+    /// The faults that struck requests to the object store, in order; their paths are keys.
+    #[must_use]
+    pub fn struck_s3(&self) -> Vec<Struck> {
+        crate::lock(&self.state.objects.struck).clone()
+    }
+
     /// Takes out all planted faults, those of the object store too, and forgets what struck.
     pub fn clear_faults(&self) {
         self.state.clear_faults();

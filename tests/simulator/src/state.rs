@@ -65,6 +65,7 @@ impl State {
     pub(crate) fn clear_faults(&self) {
         *crate::lock(&self.faults) = Script::default();
         crate::lock(&self.objects.faults).clear();
+        crate::lock(&self.objects.struck).clear();
     }
 
     pub(crate) fn issuer(&self) -> String {

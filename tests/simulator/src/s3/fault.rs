@@ -35,6 +35,12 @@ pub enum S3FaultKind {
 }
 
 impl S3FaultKind {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn name(&self) -> String {
+        serde_json::to_value(self).ok().and_then(|value| value["kind"].as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     /// The answer that is given without doing anything, where the kind is one of those.
     pub(super) fn refusal(&self) -> Option<(u16, String)> {
         use super::serve::error;

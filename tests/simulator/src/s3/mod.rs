@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::faults::Struck;
 use crate::knobs::Knobs;
 
 pub(crate) use presign::{Action, Signer};
@@ -45,6 +46,7 @@ pub(crate) struct ObjectStore {
     pub(crate) signer: Signer,
     pub(crate) recorder: record::Recorder,
     pub(crate) faults: Mutex<Vec<S3Fault>>,
+    pub(crate) struck: Mutex<Vec<Struck>>,
     knobs: Arc<RwLock<Knobs>>,
 }
 
@@ -62,7 +64,7 @@ impl ObjectStore {
         let signer = Signer::new(&url).map_err(io::Error::other)?;
         let store = Arc::new(store::Store::new(folder)?);
         let recorder = record::Recorder::default();
-        let store = Self { store, signer, recorder, faults: Mutex::default(), knobs };
+        let store = Self { store, signer, recorder, faults: Mutex::default(), struck: Mutex::default(), knobs };
         Ok(Listening { listener, store: Arc::new(store) })
     }
 }

@@ -22,6 +22,7 @@ use super::fault::{S3FaultKind, strike};
 use super::metered::{Inward, Outward};
 use super::record::S3RequestRecord;
 use super::{JOB_AGENT, ObjectStore};
+use crate::faults::Struck;
 use crate::knobs::Service;
 use crate::request::{parse_form, percent_decode};
 use crate::server::{Line, accept, line};
@@ -74,6 +75,10 @@ async fn handle(
         (knobs.s3_latency, !knobs.unhealthy.contains(&Service::S3))
     };
     let fault = strike(&mut crate::lock(&store.faults), &seen.method, &seen.key, seen.part, seen.from_job);
+    if let Some(kind) = &fault {
+        let struck = Struck { method: seen.method.clone(), path: seen.key.clone(), fault: kind.name() };
+        crate::lock(&store.struck).push(struck);
+    }
     let place = (seen.bucket.clone(), seen.key.clone(), seen.part);
     let ticket = store.recorder.arrived(seen);
     if !latency.is_zero() {

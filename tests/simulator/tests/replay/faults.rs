@@ -293,6 +293,10 @@ async fn the_store_loses_parts_and_refuses_in_the_real_forms() {
     }
     assert_eq!(complete().status, 200);
     assert_eq!(simulator.s3_objects().len(), 1);
+    let struck = simulator.struck_s3();
+    let kinds: Vec<&str> = struck.iter().map(|struck| struck.fault.as_str()).collect();
+    assert_eq!(kinds, ["lose", "completed-with-error", "expired", "slow-down"]);
+    assert!(struck.iter().all(|struck| struck.path.ends_with("/x")), "{struck:?}");
 }
 
 // ---- the admin port
