@@ -11,6 +11,7 @@ use aiida_firecrest::http::{Platform, Request, Response, ResponseBody, SendError
 use aiida_firecrest::objectstore::ObjectStore;
 use aiida_firecrest::scheduler::service::JobQuery;
 use aiida_firecrest::session::Session;
+use aiida_firecrest::watch::Watch;
 use aiida_firecrest::transport::inspect::ListOptions;
 use arbitrary::Arbitrary;
 use futures_util::future::LocalBoxFuture;
@@ -61,6 +62,7 @@ struct Input {
 struct Wire {
     answers: RefCell<std::vec::IntoIter<(u16, Vec<(String, String)>, Vec<u8>)>>,
     clock: Cell<u64>,
+    watch: Rc<Watch>,
 }
 
 struct Whole(Option<Vec<u8>>);
@@ -95,6 +97,10 @@ impl Platform for Wire {
 
     fn random(&self) -> u64 {
         self.clock.get().wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn watch(&self) -> &Rc<Watch> {
+        &self.watch
     }
 }
 
@@ -143,7 +149,7 @@ fuzz_target!(|input: Input| {
         answers.push((200, vec![("f7t-appversion".into(), "2.5.7".into())], systems.into()));
     }
     answers.extend(input.answers.into_iter().map(told));
-    let wire = Rc::new(Wire { answers: RefCell::new(answers.into_iter()), clock: Cell::new(0) });
+    let wire = Rc::new(Wire { answers: RefCell::new(answers.into_iter()), clock: Cell::new(0), watch: Rc::default() });
     let values = [
         ("url", "http://127.0.0.1:1"),
         ("token_uri", "http://127.0.0.1:1/token"),
