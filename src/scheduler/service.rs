@@ -1,6 +1,6 @@
 //! Submitting, watching and cancelling: what needs the server.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::info::{JobInfo, JobStep};
@@ -76,9 +76,22 @@ fn check_id(id: &str) -> Result<()> {
 
 /// Each id once, in order.
 fn distinct(ids: Vec<String>) -> Result<Vec<String>> {
-    let mut seen = HashSet::new();
     ids.iter().try_for_each(|id| check_id(id))?;
-    Ok(ids.into_iter().filter(|id| seen.insert(id.clone())).collect())
+    let mut sorted = ids.clone();
+    sorted.sort_unstable();
+    if sorted.windows(2).all(|pair| pair[0] != pair[1]) {
+        return Ok(ids);
+    }
+    sorted.dedup();
+    // The first of each: what has been met is taken out.
+    let mut first = Vec::with_capacity(sorted.len());
+    for id in ids {
+        if let Ok(at) = sorted.binary_search(&id) {
+            sorted.remove(at);
+            first.push(id);
+        }
+    }
+    Ok(first)
 }
 
 impl Session {

@@ -80,7 +80,17 @@ impl Session {
         let account = self.check_large("get", source.as_str())?;
         let (plain, second_name) = self.plain_source(source).await?;
         let plain = plain.spelled(self.api.client.platform().random());
-        let begun = self.begin_transfer(&plain, || Box::pin(self.api.transfer_download(&plain, account))).await;
+        let mut rounds = 0;
+        let begun = loop {
+            match self.api.transfer_download(&plain, account).await {
+                Err(lost) if lost.kind == Kind::OutcomeUnknown => {
+                    if let Err(error) = self.after_lost_transfer(&plain, lost, &mut rounds).await {
+                        break Err(error);
+                    }
+                }
+                begun => break begun,
+            }
+        };
         let got = match begun {
             Ok(download) => {
                 let got = match self.await_object(&download, source, size, offset, length).await {
@@ -88,7 +98,7 @@ impl Session {
                     Err(error) => Err(error),
                 };
                 if got.is_err() {
-                    let _ = self.watch().shielded(self.cancel(vec![download.job.job_id.clone()])).await;
+                    self.end_transfer(&download.job).await;
                 }
                 self.remove_logs(&download.job).await;
                 got

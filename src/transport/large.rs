@@ -11,7 +11,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{LocalBoxFuture, join, try_join};
+use futures_util::future::{join, try_join};
 
 use super::Verification;
 use super::job::Work;
@@ -40,6 +40,9 @@ const LONG_LOOK: Duration = Duration::from_secs(20);
 const SHORT_LOOK: Duration = Duration::from_millis(500);
 /// And it is begun so often.
 const ROUNDS: u32 = 3;
+/// From a job's cancelling to the first look whether it has ended, and between two.
+const LAST_WRITES: Duration = Duration::from_millis(300);
+const MOST_LOOKS: u32 = 10;
 const FOUND: &str = "found in S3";
 const DONE: &str = "File was successfully";
 
@@ -168,8 +171,15 @@ impl Session {
         account: Option<&str>,
         subject: &str,
     ) -> Result<()> {
-        let size = content.size();
-        let upload = self.begin_transfer(plain, || Box::pin(self.api.transfer_upload(plain, size, account))).await?;
+        let mut rounds = 0;
+        let upload = loop {
+            match self.api.transfer_upload(plain, content.size(), account).await {
+                Err(lost) if lost.kind == Kind::OutcomeUnknown => {
+                    self.after_lost_transfer(plain, lost, &mut rounds).await?;
+                }
+                begun => break begun?,
+            }
+        };
         let sent = self.send_parts(&upload, content, subject).await;
         let arrived = match sent {
             Ok(()) => self.await_upload(&upload.job, subject).await,
@@ -177,36 +187,23 @@ impl Session {
         };
         if arrived.is_err() {
             // The job would look for the object for a day, and then for nothing.
-            let _ = self.watch().shielded(self.cancel(vec![upload.job.job_id.clone()])).await;
+            self.end_transfer(&upload.job).await;
         }
         self.remove_logs(&upload.job).await;
         arrived
     }
 
-    /// Begins a transfer. The path is one that no other job was given: so a job whose beginning got no answer is found, which would else
-    /// wait for its object for a day. It is ended, and the transfer begun anew.
-    pub(super) async fn begin_transfer<'f, T>(
-        &self,
-        path: &PlainPath,
-        begin: impl Fn() -> LocalBoxFuture<'f, Result<T>>,
-    ) -> Result<T> {
-        let mut round = 1;
-        loop {
-            match begin().await {
-                Err(lost) if lost.kind == Kind::OutcomeUnknown => {
-                    let stopped = self.watch().is_stopped();
-                    let patience = if stopped { SHORT_LOOK } else { LONG_LOOK };
-                    self.watch().shielded(self.end_lost_transfer(path, patience)).await;
-                    if stopped {
-                        return Err(self.watch().error());
-                    }
-                    if round == ROUNDS {
-                        return Err(lost);
-                    }
-                    round += 1;
-                }
-                begun => return begun,
-            }
+    /// The beginning of a transfer got no answer. Its path is one that no other job was given: so the job is found, which would else
+    /// wait for its object for a day, and ended. Then the transfer may be begun anew, so often.
+    pub(super) async fn after_lost_transfer(&self, path: &PlainPath, lost: Error, rounds: &mut u32) -> Result<()> {
+        let stopped = self.watch().is_stopped();
+        let patience = if stopped { SHORT_LOOK } else { LONG_LOOK };
+        self.watch().shielded(self.end_lost_transfer(path, patience)).await;
+        *rounds += 1;
+        match *rounds {
+            _ if stopped => Err(self.watch().error()),
+            ROUNDS => Err(lost),
+            _ => Ok(()),
         }
     }
 
@@ -222,10 +219,11 @@ impl Session {
                 }
                 let Ok(metadata) = self.api.job_metadata(&id).await else { continue };
                 if metadata.script.is_some_and(|script| script.contains(path.as_str())) {
-                    let _ = self.cancel(vec![id.clone()]).await;
                     let logs = [metadata.standard_output, metadata.standard_error].map(Option::unwrap_or_default);
                     let [output_log, error_log] = logs;
-                    return self.remove_logs(&TransferJob { job_id: id, output_log, error_log }).await;
+                    let job = TransferJob { job_id: id, output_log, error_log };
+                    self.end_transfer(&job).await;
+                    return self.remove_logs(&job).await;
                 }
                 others.push(id);
             }
@@ -341,6 +339,22 @@ impl Session {
         let mut error = Error::new(Kind::Other, message).about(subject);
         error.info.server_message = Some(said).filter(|t| !t.is_empty());
         error
+    }
+
+    /// Cancels a job of the server's. One that was just about to start makes its logs all the same, so its end is waited for; after a
+    /// stop only for a moment.
+    pub(super) async fn end_transfer(&self, job: &TransferJob) {
+        let looks = if self.watch().is_stopped() { 1 } else { MOST_LOOKS };
+        let ended = async {
+            let _ = self.cancel(vec![job.job_id.clone()]).await;
+            for look in 1..=looks {
+                self.api.client.platform().sleep(LAST_WRITES).await;
+                if look == looks || !matches!(self.ended_state(job).await, Ok(None)) {
+                    return;
+                }
+            }
+        };
+        self.watch().shielded(ended).await;
     }
 
     /// Nobody else does. A log that cannot be removed is not worth an error.

@@ -7,7 +7,6 @@
 //!
 //! A name in an archive is data: quotes, newlines and whatever else a file system carries arrive unharmed.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
@@ -124,12 +123,17 @@ impl Session {
                         Error::new(Kind::AlreadyExists, format!("{target} is already there")).about(target.as_str())
                     );
                 }
-                Ok(entries) => entries.into_iter().filter(|e| e.kind != FileKind::Directory).map(|e| e.path).collect(),
-                Err(error) if error.kind == Kind::NotFound => HashSet::new(),
+                Ok(entries) => {
+                    let files = entries.into_iter().filter(|e| e.kind != FileKind::Directory);
+                    let mut paths: Vec<String> = files.map(|e| e.path).collect();
+                    paths.sort_unstable();
+                    paths
+                }
+                Err(error) if error.kind == Kind::NotFound => Vec::new(),
                 Err(error) => return Err(error),
             }
         } else {
-            HashSet::new()
+            Vec::new()
         };
         let (parent, root) =
             target.split().ok_or_else(|| Error::invalid(local, format!("{target} names no entry of a directory")))?;
@@ -170,7 +174,7 @@ impl Session {
                     add_directory(&mut batch, inside, &place, stat.modified);
                     continue;
                 }
-                _ if there.contains(&path) => {
+                _ if there.binary_search(&path).is_ok() => {
                     summary.skipped += 1;
                     continue;
                 }

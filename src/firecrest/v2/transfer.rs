@@ -129,8 +129,7 @@ impl Api {
     /// Begins a download. Starts the job.
     pub async fn transfer_download(&self, path: &PlainPath, account: Option<&str>) -> Result<Download> {
         let body = json!({"path": path.as_str(), "account": account, "transferDirectives": {"transferMethod": "s3"}});
-        // A second job reads the same file into another object, and nobody fetches the first one's.
-        let call = Call::json(Method::Post, self.transfer_path("download"), &body, Effect::Idempotent, path.as_str());
+        let call = Call::json(Method::Post, self.transfer_path("download"), &body, Effect::Write, path.as_str());
         let told = Started::read(&self.client.fetch(&call).await?);
         let url = address(told.download_url.as_deref().unwrap_or_default(), path)?;
         Ok(Download { job: told.job, url })
