@@ -3,7 +3,7 @@
 //! **What it costs.** A direct request takes a tenth of a second; a job waits in a queue, for seconds or for hours. So, in this order:
 //!
 //! 1. packed by the server, fetched, removed: three requests, for what fits one download (3.9 MB, as shipped);
-//! 2. packed again with gzip, where that may be enough (up to [`GZIP_PAYS`] downloads): two more;
+//! 2. packed again with gzip, where that may be enough (up to `GZIP_PAYS` downloads): two more;
 //! 3. through the object store: one job, and a few requests whatever the size;
 //! 4. without a store: a job cuts the archive into downloads, one request each;
 //! 5. where jobs want an account and none is set: file by file, as many at once as the session allows.
