@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
+const RUSTFLAGS: &str = "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS";
 
 /// Builds a package of this workspace as a component, in release mode. Where its file is.
 pub(crate) fn component(root: &Path, package: &str) -> Result<PathBuf, String> {
@@ -89,7 +90,9 @@ impl Toolchain {
 
     fn configure(&self, build: &mut Command) -> Result<(), String> {
         build.env("RUSTC", &self.rustc);
+        let mut flags = without_home();
         if !self.debian {
+            build.env(RUSTFLAGS, flags.join(" "));
             // Which toolchain rustup's proxies stand for.
             if let Some(name) = env::var_os("RUSTUP_TOOLCHAIN") {
                 build.env("RUSTUP_TOOLCHAIN", name);
@@ -101,9 +104,9 @@ impl Toolchain {
         let path = env::var("PATH").unwrap_or_default();
         build.env("PATH", format!("/usr/bin:{path}"));
         if let Some(linker) = self.wasm_ld()? {
-            build
-                .env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", format!("-Clink-arg=--wasm-ld-path={}", linker.display()));
+            flags.push(format!("-Clink-arg=--wasm-ld-path={}", linker.display()));
         }
+        build.env(RUSTFLAGS, flags.join(" "));
         Ok(())
     }
 
@@ -128,6 +131,18 @@ impl Toolchain {
             .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join("wasm-ld").is_file()));
         if plain { Ok(None) } else { Err(format!("no wasm-ld-{llvm} here: run `make wasm-target` once")) }
     }
+}
+
+/// So that the component says the same wherever it was built, and names no folder of its builder's: what a panic tells of a library
+/// is its name and version. A later flag takes precedence.
+fn without_home() -> Vec<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let Some(registry) = home.map(|home| home.join("registry/src")) else { return Vec::new() };
+    let mut indexes: Vec<PathBuf> = registry.read_dir().into_iter().flatten().flatten().map(|e| e.path()).collect();
+    indexes.sort();
+    let folders = std::iter::once(&registry).chain(&indexes).map(|folder| folder.display().to_string());
+    // Flags are split at blanks.
+    folders.filter(|text| !text.contains(' ')).map(|text| format!("--remap-path-prefix={text}/=")).collect()
 }
 
 /// Takes out what the outer cargo and rustup put into the environment for *this* build; registries, proxies and the like stay.

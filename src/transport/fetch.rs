@@ -80,11 +80,11 @@ impl Session {
         let account = self.check_large("get", source.as_str())?;
         let (plain, second_name) = self.plain_source(source).await?;
         let plain = plain.spelled(self.api.client.platform().random());
-        let mut rounds = 0;
+        let mut ended = Vec::new();
         let begun = loop {
             match self.api.transfer_download(&plain, account).await {
                 Err(lost) if lost.kind == Kind::OutcomeUnknown => {
-                    if let Err(error) = self.after_lost_transfer(&plain, lost, &mut rounds).await {
+                    if let Err(error) = self.after_lost_transfer(&plain, lost, &mut ended).await {
                         break Err(error);
                     }
                 }

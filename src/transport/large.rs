@@ -39,7 +39,7 @@ pub(super) const STATE_EVERY: Duration = Duration::from_secs(5);
 const LONG_LOOK: Duration = Duration::from_secs(20);
 const SHORT_LOOK: Duration = Duration::from_millis(500);
 /// And it is begun so often.
-const ROUNDS: u32 = 3;
+const ROUNDS: usize = 3;
 /// From a job's cancelling to the first look whether it has ended, and between two.
 const LAST_WRITES: Duration = Duration::from_millis(300);
 const MOST_LOOKS: u32 = 10;
@@ -171,11 +171,11 @@ impl Session {
         account: Option<&str>,
         subject: &str,
     ) -> Result<()> {
-        let mut rounds = 0;
+        let mut ended = Vec::new();
         let upload = loop {
             match self.api.transfer_upload(plain, content.size(), account).await {
                 Err(lost) if lost.kind == Kind::OutcomeUnknown => {
-                    self.after_lost_transfer(plain, lost, &mut rounds).await?;
+                    self.after_lost_transfer(plain, lost, &mut ended).await?;
                 }
                 begun => break begun?,
             }
@@ -194,23 +194,29 @@ impl Session {
     }
 
     /// The beginning of a transfer got no answer. Its path is one that no other job was given: so the job is found, which would else
-    /// wait for its object for a day, and ended. Then the transfer may be begun anew, so often.
-    pub(super) async fn after_lost_transfer(&self, path: &PlainPath, lost: Error, rounds: &mut u32) -> Result<()> {
+    /// wait for its object for a day, and ended. Then the transfer may be begun anew, so often. `ended`: the jobs of earlier rounds.
+    pub(super) async fn after_lost_transfer(
+        &self,
+        path: &PlainPath,
+        lost: Error,
+        ended: &mut Vec<String>,
+    ) -> Result<()> {
         let stopped = self.watch().is_stopped();
         let patience = if stopped { SHORT_LOOK } else { LONG_LOOK };
-        self.watch().shielded(self.end_lost_transfer(path, patience)).await;
-        *rounds += 1;
-        match *rounds {
+        let found = self.watch().shielded(self.end_lost_transfer(path, patience, ended)).await;
+        // One entry a round, whether there was a job or not.
+        ended.push(found.unwrap_or_default());
+        match ended.len() {
             _ if stopped => Err(self.watch().error()),
             ROUNDS => Err(lost),
             _ => Ok(()),
         }
     }
 
-    async fn end_lost_transfer(&self, path: &PlainPath, patience: Duration) {
+    async fn end_lost_transfer(&self, path: &PlainPath, patience: Duration, ended: &[String]) -> Option<String> {
         let platform = self.api.client.platform();
         let start = platform.monotonic();
-        let mut others = Vec::new();
+        let mut others = ended.to_vec();
         loop {
             for job in self.api.latest_jobs().await.unwrap_or_default() {
                 let id = job.job.job_id.joined();
@@ -223,13 +229,14 @@ impl Session {
                     let [output_log, error_log] = logs;
                     let job = TransferJob { job_id: id, output_log, error_log };
                     self.end_transfer(&job).await;
-                    return self.remove_logs(&job).await;
+                    self.remove_logs(&job).await;
+                    return Some(job.job_id);
                 }
                 others.push(id);
             }
             let passed = platform.monotonic().saturating_sub(start);
             if passed >= patience {
-                return;
+                return None;
             }
             platform.sleep((passed / 2).clamp(FIRST_LOOK, Duration::from_secs(4))).await;
         }

@@ -209,6 +209,35 @@ async fn ranges_are_taken_up_at_their_last_byte() {
     assert_clean(&rig);
 }
 
+/// `MIB` sets another size; the memory stays the same.
+#[tokio::test]
+async fn a_file_of_any_size_goes_and_comes_verified_within_a_narrow_memory() {
+    let size: u64 = std::env::var("MIB").map_or(64, |mib| mib.parse().expect("a number")) << 20;
+    let mut rig = Rig::setup()
+        .option("compute_resource", "cluster-account")
+        .policy(Policy::default().memory(NARROW).deadline(Duration::from_secs(3600)))
+        .open()
+        .await;
+    let (local, remote, back) = (rig.local("large"), rig.remote("large"), rig.local("back"));
+    let mut file = fs::File::create(&local).unwrap();
+    for part in 0..size >> 20 {
+        // Each MiB is another.
+        std::io::Write::write_all(&mut file, &noise((1 << 20) - 8)).unwrap();
+        std::io::Write::write_all(&mut file, &part.to_le_bytes()).unwrap();
+    }
+    let begun = Instant::now();
+    let put = rig.session.put(&local, &remote, &checked()).await.unwrap();
+    let halfway = begun.elapsed();
+    let got = rig.session.get(&remote, &back, &checked()).await.unwrap();
+    for moved in [put, got] {
+        assert_eq!((moved.bytes, moved.verified), (size, Verification::Checksum));
+    }
+    println!("{} MiB: put in {halfway:.1?}, got in {:.1?}", size >> 20, begun.elapsed() - halfway);
+    same(&local, Path::new(&remote));
+    same(&local, &back);
+    assert_clean(&rig);
+}
+
 // ---- streams
 
 #[tokio::test]
