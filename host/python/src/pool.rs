@@ -1,0 +1,154 @@
+//! Sessions of one configuration.
+//!
+//! A WASI 0.2 instance serves one call at a time. So a call takes a session that is free, or opens another one with the state of the first:
+//! that costs an instantiation (a fraction of a millisecond) and no request. At most `size` calls run at once; the others wait
+//! their turn without a thread.
+//!
+//! Pools are shared by all clients of a process that have the same options: AiiDA makes a new transport for nearly everything it
+//! does, and each would otherwise pay for a token and a look at the server.
+
+use crate::runtime;
+use aiida_firecrest_host::configuration::ServerInfo;
+use aiida_firecrest_host::types::ErrorKind;
+use aiida_firecrest_host::{Error, Options, Origin, Plugin, Policy, Result, Session};
+use pyo3::PyResult;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// A free session that nobody wanted for so long is let go: it may hold the memory of a large listing.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A future that borrows the session it works with.
+pub(crate) type Using<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;
+
+pub(crate) struct Pool {
+    plugin: Plugin,
+    options: Options,
+    policy: Policy,
+    permits: Semaphore,
+    idle: Mutex<Vec<Free>>,
+    /// What the first session knows; held while it is opened, so that there is one first session.
+    state: tokio::sync::Mutex<Option<Vec<u8>>>,
+}
+
+struct Free {
+    session: Session,
+    since: Instant,
+}
+
+type Key = (Vec<(String, String)>, usize);
+static POOLS: Mutex<Option<HashMap<Key, Arc<Pool>>>> = Mutex::new(None);
+
+impl Pool {
+    /// The pool for these options, made where there is none yet.
+    pub(crate) fn of(options: Options, size: usize) -> PyResult<Arc<Pool>> {
+        let plugin = runtime::plugin()?;
+        let key = (options.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(), size);
+        let mut pools = locked(&POOLS);
+        let pool = pools.get_or_insert_default().entry(key).or_insert_with(|| {
+            Arc::new(Pool {
+                plugin,
+                options,
+                policy: Policy::default(),
+                permits: Semaphore::new(size.max(1)),
+                idle: Mutex::default(),
+                state: tokio::sync::Mutex::default(),
+            })
+        });
+        Ok(pool.clone())
+    }
+
+    /// Runs one call in a session of its own.
+    pub(crate) async fn run<T>(&self, call: impl FnOnce(&mut Session) -> Using<'_, T>) -> Result<T> {
+        let _permit = self.permits.acquire().await.expect("never closed");
+        let mut session = match self.take() {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        // Dropped with the session in it when the caller gives up: what ran has ended then, and the session with it.
+        let answer = call(&mut session).await;
+        self.give_back(session, answer.as_ref().err()).await;
+        answer
+    }
+
+    /// Copies to another pool's cluster, in a session that may reach both.
+    pub(crate) async fn copy_to(&self, other: &Pool, path: &str, target: &str, dereference: bool) -> Result<()> {
+        let _permit = self.permits.acquire().await.expect("never closed");
+        let (mine, theirs) = (self.known().await?, other.known().await?);
+        let policy = other.policy.for_options(&other.options);
+        let policy = policy.origins().iter().cloned().fold(self.policy.clone(), Policy::allow);
+        let mut session = Session::open_with(&self.plugin, &self.options, &policy, Some(&mine)).await?;
+        let peer = session.open_peer(&other.options, Some(&theirs)).await?;
+        let options = aiida_firecrest_host::transport::TransferOptions { dereference, ..Default::default() };
+        session.copy_to(path, &peer, target, &options).await.map(drop)
+    }
+
+    /// What the server says of itself.
+    pub(crate) async fn check(&self, plugin: &Plugin) -> Result<ServerInfo> {
+        plugin.check(&self.options, &self.policy).await
+    }
+
+    /// Where this pool's requests go.
+    pub(crate) fn origins(&self) -> Vec<Origin> {
+        self.policy.for_options(&self.options).origins().to_vec()
+    }
+
+    fn take(&self) -> Option<Session> {
+        let mut idle = locked(&self.idle);
+        idle.retain(|free| free.since.elapsed() < IDLE);
+        // The latest first: its token is the freshest, and the others get old and go.
+        idle.pop().map(|free| free.session)
+    }
+
+    async fn open(&self) -> Result<Session> {
+        let mut state = self.state.lock().await;
+        if let Some(known) = state.clone() {
+            drop(state);
+            return Session::open_with(&self.plugin, &self.options, &self.policy, Some(&known)).await;
+        }
+        let mut session = Session::open(&self.plugin, &self.options, &self.policy).await?;
+        *state = Some(session.state().await?);
+        Ok(session)
+    }
+
+    /// The state of a first session, opened where there was none.
+    async fn known(&self) -> Result<Vec<u8>> {
+        if let Some(known) = self.state.lock().await.clone() {
+            return Ok(known);
+        }
+        let mut session = self.open().await?;
+        let state = session.state().await;
+        self.give_back(session, None).await;
+        state
+    }
+
+    async fn give_back(&self, mut session: Session, error: Option<&Error>) {
+        match error {
+            None => {}
+            Some(Error::Plugin { error, .. }) if error.kind == ErrorKind::Unauthenticated => {
+                // The next call begins anew, with a token of its own.
+                *self.state.lock().await = None;
+                locked(&self.idle).clear();
+                return;
+            }
+            Some(
+                Error::Trapped { .. } | Error::Deadline { .. } | Error::Memory { .. } | Error::SessionEnded { .. },
+            ) => {
+                return;
+            }
+            Some(_) => {}
+        }
+        // Its token may have been renewed meanwhile: the next session need not ask for another.
+        if let Ok(fresh) = session.state().await {
+            *self.state.lock().await = Some(fresh);
+        }
+        locked(&self.idle).push(Free { session, since: Instant::now() });
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
