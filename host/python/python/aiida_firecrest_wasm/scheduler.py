@@ -74,7 +74,7 @@ class FirecrestScheduler(Scheduler):
 
     def _get_submit_script_header(self, job_tmpl: JobTemplate) -> str:
         """The lines for the scheduler alone."""
-        script = self._script(job_tmpl, job_environment=[], prepend_text=None, append_text=None, codes_info=[])
+        script = self._script(job_tmpl, job_environment=[], prepend_text=None, append_text=None, codes_info=[], parallel=False)
         return script.split("\n", 1)[1].strip("\n")
 
     def _script(self, job_tmpl: JobTemplate, **replaced: Any) -> str:

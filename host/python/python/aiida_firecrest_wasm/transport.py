@@ -410,14 +410,8 @@ class FirecrestTransport(AsyncTransport):
                 sources.append(path)
         if not sources:
             raise NotFoundError(f"There is nothing to pack in {root}", subject=root)
-        parent = posixpath.dirname(archive)
-        try:
-            await do(self._client.compress(sources, archive, _COMPRESSION[format], root, dereference, overwrite))
-        except FileNotFoundError:
-            if await self.path_exists_async(parent):
-                raise
-            await self.makedirs_async(parent, ignore_existing=True)
-            await do(self._client.compress(sources, archive, _COMPRESSION[format], root, dereference, overwrite))
+        await self.makedirs_async(posixpath.dirname(archive), ignore_existing=True)
+        await do(self._client.compress(sources, archive, _COMPRESSION[format], root, dereference, overwrite))
 
     async def extract_async(
         self,
