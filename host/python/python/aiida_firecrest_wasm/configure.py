@@ -172,10 +172,18 @@ def _check_concurrency(_ctx: click.Context, _param: click.Parameter, value: Opti
 
 def _ask_version(ctx: click.Context, _param: click.Parameter, value: Optional[str]) -> Optional[str]:
     """0 is kept, so that a server that is updated stays usable: it is asked with every new session anyway."""
-    if value is not None and value.strip() in ("0", "0.0", "0.0.0"):
-        server = _ask_server(ctx)
-        if server:
-            _report(f"Deployed version of FirecREST api: v{server['version']}")
+    if value is None:
+        return None
+    server = _ask_server(ctx)
+    if value.strip() not in ("0", "0.0", "0.0.0"):
+        try:
+            transport = _transport(ctx, api_version=value)
+            if transport is not None:
+                transport._client.open().wait()
+        except FirecrestError as error:
+            raise click.BadParameter(str(error)) from error
+    elif server:
+        _report(f"Deployed version of FirecREST api: v{server['version']}")
     return value
 
 
