@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pexpect
 import pytest
@@ -53,12 +54,13 @@ class Dialogue:
 
     def __init__(self, environment: dict[str, str], *arguments: str):
         self.child = pexpect.spawn(VERDI, list(arguments), env=environment, encoding="utf-8", timeout=PATIENCE, dimensions=(50, 300))
-        self.questions: list[str] = []
 
-    def answer(self, question: str, text: str) -> None:
+    def answer(self, question: str, text: str, default: Optional[str] = None) -> None:
+        """Waits for the question, with this default where one is given, and answers it."""
         self.child.expect_exact(question)
-        self.questions.append(question)
-        self.child.expect(": ?")
+        # The question is in colour, its default is not.
+        self.child.expect(": " if default is None else re.escape(f" [{default}]: "))
+        assert default is None or re.fullmatch(r"(\x1b\[0m)?", self.child.before), self.child.before
         self.child.sendline(text)
 
     def end(self, status: int = 0) -> str:
@@ -117,7 +119,7 @@ def test_a_computer_from_its_setup_to_its_end(environment, verdi, transport, set
     assert "created" in setup.end()
 
     configure = Dialogue(environment, "computer", "configure", "firecrest", label)
-    for question, text in (
+    for asked in (
         ("Server URL", settings["url"]),
         ("Token URI", settings["token_uri"]),
         ("Client ID", settings["client_id"]),
@@ -125,12 +127,12 @@ def test_a_computer_from_its_setup_to_its_end(environment, verdi, transport, set
         ("Compute resource (Machine)", settings["compute_resource"]),
         ("Billing account for time consuming operations", settings.get("billing_account") or "none"),
         ("Temp directory on server", temp_directory),
-        ("Maximum number of concurrent I/O operations [8]", ""),
-        ("Whether to validate checksum for each file transferred. Note: This can slow down the Transport plugin. [False]", ""),
-        ("FirecREST api version [Enter 0 to get this info from server] [0]", "0"),
-        ("Maximum file size for direct transfer (MB) [Enter 0 to get this info from server] [0.0]", "0"),
+        ("Maximum number of concurrent I/O operations", "", "8"),
+        ("Whether to validate checksum for each file transferred. Note: This can slow down the Transport plugin.", "", "False"),
+        ("FirecREST api version [Enter 0 to get this info from server]", "0", "0"),
+        ("Maximum file size for direct transfer (MB) [Enter 0 to get this info from server]", "0", "0.0"),
     ):
-        configure.answer(question, text)
+        configure.answer(*asked)
     configure.child.expect_exact("Maximum file size for direct transfer: ")
     said = configure.end()
     assert f"{label} successfully configured" in said
@@ -149,7 +151,10 @@ def test_a_computer_from_its_setup_to_its_end(environment, verdi, transport, set
     said = verdi("computer", "test", label)
     assert "all 6 tests succeeded" in said or "tests succeeded" in said, said
     assert "[Failed]" not in said and "Warning" not in said, said
-    verdi("computer", "delete", label, "--force")
+    delete = Dialogue(environment, "computer", "delete", label)
+    delete.child.expect_exact("[y/N]")
+    delete.child.sendline("y")
+    assert "deleted" in delete.end()
     verdi("computer", "show", label, status=1)
     transport.rmtree(f"{work_directory}/{label}")
 

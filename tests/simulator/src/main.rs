@@ -61,9 +61,9 @@ struct Arguments {
     /// Let an upload's job sleep so long between two looks for the object
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     transfer_sleep: f64,
-    /// Refuse API requests past so many a minute (429), as a centre's gateway does
-    #[arg(long, value_name = "REQUESTS")]
-    quota: Option<u32>,
+    /// Refuse API requests past so many a minute (429), as a centre's gateway does; or in so many seconds, as 100/10
+    #[arg(long, value_name = "REQUESTS[/SECONDS]", value_parser = quota)]
+    quota: Option<Quota>,
     /// How the 429 says when to come back, and whether every answer tells the quota
     #[arg(long, value_enum, default_value_t = QuotaForm::Seconds, requires = "quota")]
     quota_form: QuotaForm,
@@ -127,8 +127,7 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
         knobs.command_time_limit = seconds(arguments.command_limit);
         knobs.job_query_cost = Duration::from_millis(arguments.job_query_cost);
         knobs.transfer_sleep = seconds(arguments.transfer_sleep);
-        knobs.quota =
-            arguments.quota.map(|requests| Quota { form: arguments.quota_form.into(), ..Quota::per_minute(requests) });
+        knobs.quota = arguments.quota.map(|quota| Quota { form: arguments.quota_form.into(), ..quota });
         knobs.clock_skew = arguments.clock_skew;
         if arguments.no_job_lag {
             knobs.job_lag = JobLag::NONE;
@@ -167,6 +166,14 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
     }
     simulator.shutdown().await;
     Ok(0)
+}
+
+fn quota(text: &str) -> Result<Quota, String> {
+    let (requests, seconds) = text.split_once('/').unwrap_or((text, "60"));
+    let requests = requests.parse().map_err(|_| format!("'{requests}' is not a whole number"))?;
+    let window = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let window = window.filter(|window| !window.is_zero()).ok_or(format!("'{seconds}' is not a number of seconds"))?;
+    Ok(Quota { requests, window, form: RetryAfter::Seconds })
 }
 
 /// What asks the program to end.

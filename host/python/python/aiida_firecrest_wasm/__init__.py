@@ -6,6 +6,7 @@ local folder that it needs, and nothing else. Importing this package loads neith
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from . import _native
@@ -39,3 +40,9 @@ def __getattr__(name: str) -> Any:
 
         return FirecrestScheduler
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if os.environ.get("AIIDA_FIRECREST_REQUESTS"):
+    from ._statistics import write_at_exit
+
+    write_at_exit(os.environ["AIIDA_FIRECREST_REQUESTS"])
