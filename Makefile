@@ -1,5 +1,5 @@
 # Thin: each of these calls cargo. What they need beyond a Rust toolchain, they install (see .ci/).
-.PHONY: demo test bench fuzz wasm-target lint
+.PHONY: demo demo-aiida test fuzz wasm-target lint
 
 # The Rust target that the component is built for; does nothing where it is there.
 wasm-target:
@@ -10,10 +10,18 @@ demo: wasm-target
 	@cargo build --quiet -p aiida-firecrest-host -p firecrest-simulator
 	@cargo run --quiet -p firecrest-simulator -- --run cargo run --quiet -p aiida-firecrest-host -- demo
 
-# Every test: the pure rules, the simulator, and the component driven from the host over sockets.
+# AiiDA on the same server: a temporary profile, a computer, ten calculations.
+demo-aiida: wasm-target
+	@cargo build --quiet -p firecrest-simulator
+	@venv=$$(.ci/aiida) && cargo run --quiet -p firecrest-simulator -- --run "$$venv/bin/python" host/python/demo.py
+
+# Every test: the pure rules, the simulator, the component driven from the host over sockets, and AiiDA with its plugin.
 test: wasm-target
 	@.ci/python
 	cargo test --workspace
+	@.ci/rabbitmq
+	@cargo build --quiet -p firecrest-simulator
+	@venv=$$(.ci/aiida) && cd host/python && "$$venv/bin/python" -m pytest -q
 
 # Every parser of outside bytes, for SECONDS each (nightly and cargo-fuzz, installed where missing).
 SECONDS ?= 30
