@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::convert::{self, Bytes};
-use crate::pool::Pool;
+use crate::pool::{Pool, Repeat};
 use aiida_firecrest_host::scheduler::{JobQuery, ScriptSource, Submission};
 use aiida_firecrest_host::transport::{
     Command, CompressOptions, Compression, ExtractOptions, ListOptions, OverwritePolicy, TransferOptions,
@@ -21,12 +21,31 @@ pub(crate) struct Client {
     pool: Arc<Pool>,
 }
 
-/// `call!(self, |session| expression)`: one call in a session of the pool. What the expression needs, it moves in.
+/// `call!(self, [path], |session| session.stat(&path))`: one call in a session of the pool, with what it needs in brackets.
+///
+/// Where the server says "too many requests" for longer than the component waits, it is made again: what was refused has not happened.
 macro_rules! call {
-    ($client:expr, |$session:ident| $work:expr) => {{
+    ($client:expr, [$($given:ident),*], |$session:ident| $work:expr) => {
+        call!(Repeat::WhenRefused, $client, [$($given),*], |$session| $work)
+    };
+    ($repeat:expr, $client:expr, [$($given:ident),*], |$session:ident| $work:expr) => {{
         let pool = $client.pool.clone();
-        Call::of(async move { pool.run(move |$session| Box::pin(async move { $work.await })).await })
+        Call::of(async move {
+            // In place: only there is its lifetime inferred.
+            pool.run($repeat, move |$session| {
+                $( let $given = $given.clone(); )*
+                Box::pin(async move { $work.await })
+            })
+            .await
+        })
     }};
+}
+
+/// As `call!`, for what runs a job: a refusal may come when the job has been submitted already.
+macro_rules! job {
+    ($client:expr, [$($given:ident),*], |$session:ident| $work:expr) => {
+        call!(Repeat::Never, $client, [$($given),*], |$session| $work)
+    };
 }
 
 #[pymethods]
@@ -46,85 +65,85 @@ impl Client {
     /// Opens a session where none is open: shows that server and credentials work.
     fn open(&self) -> Call {
         let pool = self.pool.clone();
-        Call::of(async move { pool.run(|_| Box::pin(std::future::ready(Ok(())))).await })
+        Call::of(async move { pool.run(Repeat::WhenRefused, |_| Box::pin(std::future::ready(Ok(())))).await })
     }
 
     fn whoami(&self) -> Call {
-        call!(self, |session| session.whoami())
+        call!(self, [], |session| session.whoami())
     }
 
     fn stat(&self, path: String) -> Call {
-        call!(self, |session| session.stat(&path))
+        call!(self, [path], |session| session.stat(&path))
     }
 
     fn lstat(&self, path: String) -> Call {
-        call!(self, |session| session.lstat(&path))
+        call!(self, [path], |session| session.lstat(&path))
     }
 
     fn exists(&self, path: String) -> Call {
-        call!(self, |session| session.exists(&path))
+        call!(self, [path], |session| session.exists(&path))
     }
 
     #[pyo3(signature = (path, recursive = false, hidden = true))]
     fn list(&self, path: String, recursive: bool, hidden: bool) -> Call {
         let options = ListOptions { recursive, hidden, pattern: None };
-        call!(self, |session| session.list(&path, &options))
+        call!(self, [path, options], |session| session.list(&path, &options))
     }
 
     fn glob(&self, pattern: String) -> Call {
-        call!(self, |session| session.glob(&pattern))
+        call!(self, [pattern], |session| session.glob(&pattern))
     }
 
     fn mkdir(&self, path: String, parents: bool, exist_ok: bool) -> Call {
-        call!(self, |session| session.mkdir(&path, parents, exist_ok))
+        call!(self, [path], |session| session.mkdir(&path, parents, exist_ok))
     }
 
     /// `is_file`: known to be one, which saves a look.
     #[pyo3(signature = (path, is_file = false))]
     fn remove(&self, path: String, is_file: bool) -> Call {
-        call!(self, |session| session.remove(&path, is_file.then_some(FileKind::Regular)))
+        call!(self, [path], |session| session.remove(&path, is_file.then_some(FileKind::Regular)))
     }
 
     fn remove_tree(&self, path: String) -> Call {
-        call!(self, |session| session.remove_tree(&path))
+        call!(self, [path], |session| session.remove_tree(&path))
     }
 
     fn rename(&self, path: String, new_path: String) -> Call {
-        call!(self, |session| session.rename(&path, &new_path))
+        job!(self, [path, new_path], |session| session.rename(&path, &new_path))
     }
 
     fn copy(&self, path: String, target: String, dereference: bool) -> Call {
-        call!(self, |session| session.copy(&path, &target, dereference))
+        job!(self, [path, target], |session| session.copy(&path, &target, dereference))
     }
 
     fn symlink(&self, target: String, link: String) -> Call {
-        call!(self, |session| session.symlink(&target, &link))
+        call!(self, [target, link], |session| session.symlink(&target, &link))
     }
 
     fn read_link(&self, path: String) -> Call {
-        call!(self, |session| session.read_link(&path))
+        call!(self, [path], |session| session.read_link(&path))
     }
 
     fn chmod(&self, path: String, mode: u32) -> Call {
-        call!(self, |session| session.chmod(&path, mode))
+        call!(self, [path], |session| session.chmod(&path, mode))
     }
 
     fn chown(&self, path: String, uid: Option<u32>, gid: Option<u32>) -> Call {
-        call!(self, |session| session.chown(&path, uid, gid))
+        call!(self, [path], |session| session.chown(&path, uid, gid))
     }
 
     fn checksum(&self, path: String) -> Call {
-        call!(self, |session| session.checksum(&path))
+        call!(self, [path], |session| session.checksum(&path))
     }
 
     #[pyo3(signature = (path, offset = 0, length = None))]
     fn read(&self, path: String, offset: u64, length: Option<u64>) -> Call {
-        call!(self, |session| async { session.read(&path, offset, length).await.map(Bytes) })
+        call!(self, [path], |session| async { session.read(&path, offset, length).await.map(Bytes) })
     }
 
     #[pyo3(signature = (path, data, mode = None))]
     fn write(&self, path: String, data: Vec<u8>, mode: Option<u32>) -> Call {
-        call!(self, |session| session.write(&path, &data, mode))
+        call!(self, [path, data], |session| session.write(&path, &data, mode))
     }
 
     /// Writes a small local file as it is: no permission bits but those given, and never into a directory.
@@ -138,7 +157,12 @@ impl Client {
                 Ok(bytes) => bytes.map_err(|error| Error::io(&local, error))?,
                 Err(error) => return Err(Error::Runtime(error.to_string())),
             };
-            pool.run(move |session| Box::pin(async move { session.write(&path, &bytes, mode).await })).await
+            let bytes: Arc<[u8]> = bytes.into();
+            pool.run(Repeat::WhenRefused, move |session| {
+                let (path, bytes) = (path.clone(), bytes.clone());
+                Box::pin(async move { session.write(&path, &bytes, mode).await })
+            })
+            .await
         })
     }
 
@@ -153,7 +177,7 @@ impl Client {
         parents: bool,
     ) -> Call {
         let options = transfer(overwrite, dereference, ignore_nonexisting, parents);
-        call!(self, |session| session.put(&local, &remote, &options))
+        call!(self, [local, remote], |session| session.put(&local, &remote, &options))
     }
 
     /// `size` and `mode`: what the source is known to have, which saves a look.
@@ -171,7 +195,7 @@ impl Client {
         mode: Option<u32>,
     ) -> Call {
         let options = TransferOptions { size, mode, ..transfer(overwrite, dereference, ignore_nonexisting, parents) };
-        call!(self, |session| session.get(&remote, &local, &options))
+        call!(self, [remote, local], |session| session.get(&remote, &local, &options))
     }
 
     /// `compression`: `none`, `gzip`, `bzip2` or `xz`.
@@ -194,12 +218,12 @@ impl Client {
             }
         };
         let options = CompressOptions { compression, root, dereference, pattern: None, overwrite };
-        Ok(call!(self, |session| session.compress(&sources, &archive, &options)))
+        Ok(job!(self, [sources, archive, options], |session| session.compress(&sources, &archive, &options)))
     }
 
     fn extract(&self, archive: String, target: String, strip_components: u32) -> Call {
         let options = ExtractOptions { compression: None, strip_components };
-        call!(self, |session| session.extract(&archive, &target, &options))
+        job!(self, [archive, target], |session| session.extract(&archive, &target, &options))
     }
 
     /// Copies to the cluster of another client, streamed through.
@@ -218,7 +242,7 @@ impl Client {
     ) -> Call {
         let environment = Vec::new();
         let command = Command { line, working_directory, environment, stdin: stdin.unwrap_or_default(), time_limit };
-        call!(self, |session| session.exec(&command))
+        job!(self, [command], |session| session.exec(&command))
     }
 
     /// Submits the script at a path.
@@ -230,25 +254,25 @@ impl Client {
             account: None,
             environment: Vec::new(),
         };
-        call!(self, |session| session.submit(&submission))
+        call!(self, [submission], |session| session.submit(&submission))
     }
 
     /// Jobs by their ids; without ids all of mine.
     #[pyo3(signature = (ids = None))]
     fn jobs(&self, ids: Option<Vec<String>>) -> Call {
         let query = ids.map_or(JobQuery::Mine, JobQuery::Ids);
-        call!(self, |session| session.jobs(&query))
+        call!(self, [query], |session| session.jobs(&query))
     }
 
     /// How the cancellation of each job ended.
     fn cancel(&self, ids: Vec<String>) -> Call {
-        call!(self, |session| async {
+        call!(self, [ids], |session| async {
             session.cancel(&ids).await.map(|outcomes| outcomes.into_iter().map(convert::outcome).collect::<Vec<_>>())
         })
     }
 
     fn details(&self, id: String) -> Call {
-        call!(self, |session| session.details(&id))
+        call!(self, [id], |session| session.details(&id))
     }
 
     /// The server: its version, and the systems it offers.

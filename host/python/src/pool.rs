@@ -21,6 +21,21 @@ use tokio::sync::Semaphore;
 /// A free session that nobody wanted for so long is let go: it may hold the memory of a large listing.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// For so long a call goes on when the server wants fewer requests: a quota's window is a minute or an hour.
+const REFUSED: Duration = Duration::from_secs(15 * 60);
+
+/// The least pause before a refused call is made again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// May a call be made again that the server refused for want of quota?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Its requests can be sent again: reads, and writes that say what is to be.
+    WhenRefused,
+    /// It may have done a part of its work by then.
+    Never,
+}
+
 /// A future that borrows the session it works with.
 pub(crate) type Using<'s, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 's>>;
 
@@ -62,8 +77,22 @@ impl Pool {
     }
 
     /// Runs one call in a session of its own.
-    pub(crate) async fn run<T>(&self, call: impl FnOnce(&mut Session) -> Using<'_, T>) -> Result<T> {
+    pub(crate) async fn run<T>(&self, repeat: Repeat, call: impl Fn(&mut Session) -> Using<'_, T>) -> Result<T> {
         let _permit = self.permits.acquire().await.expect("never closed");
+        let begun = Instant::now();
+        loop {
+            let answer = self.once(&call).await;
+            let Err(Error::Plugin { error, .. }) = &answer else { return answer };
+            if repeat == Repeat::Never || error.kind != ErrorKind::RateLimited || begun.elapsed() > REFUSED {
+                return answer;
+            }
+            let told = error.retry_after_ms.map_or(PAUSE, Duration::from_millis);
+            // Not all at the same moment: of many that wait for the same window some would be refused again, and again.
+            tokio::time::sleep(told.clamp(PAUSE, REFUSED).mul_f64(1.0 + rand::random::<f64>())).await;
+        }
+    }
+
+    async fn once<T>(&self, call: &impl Fn(&mut Session) -> Using<'_, T>) -> Result<T> {
         let mut session = match self.take() {
             Some(session) => session,
             None => self.open().await?,
