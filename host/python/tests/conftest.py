@@ -144,6 +144,9 @@ def computer(request: pytest.FixtureRequest, transport_settings: dict[str, Any],
     made.set_minimum_job_poll_interval(0.5)
     made.set_default_mpiprocs_per_machine(1)
     made.configure(**transport_settings)
+    # As `verdi computer test` does: of many calculations that find it missing AiiDA lets one make it, and the others wait.
+    with made.get_transport() as opened:
+        opened.makedirs(workdir, ignore_existing=True)
     yield made
     if not request.config.getoption("--firecrest-no-clean"):
         with made.get_transport() as opened:

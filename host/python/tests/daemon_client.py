@@ -23,6 +23,9 @@ def submit(count: int, settings: dict) -> None:
     computer.set_default_mpiprocs_per_machine(1)
     names = ("url", "token_uri", "client_id", "client_secret", "compute_resource", "billing_account", "temp_directory")
     computer.configure(**{name: settings[name] for name in names if name in settings}, max_io_allowed=8, checksum_check=False)
+    # Made beforehand, as `verdi computer test` does: of many calculations that find it missing AiiDA lets one make it, and the others wait.
+    with computer.get_transport() as transport:
+        transport.makedirs(computer.get_workdir(), ignore_existing=True)
     code = orm.InstalledCode(
         label="sh", computer=computer, filepath_executable="/bin/sh", default_calc_job_plugin="core.arithmetic.add"
     ).store()

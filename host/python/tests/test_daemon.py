@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def broker(tmp_path: Path) -> Iterator[int]:
     home = tmp_path / "rabbitmq"
     for name in ("data", "log", "home"):
         (home / name).mkdir(parents=True)
-    (home / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{port}\nvm_memory_high_watermark.absolute = 512MB\n")
+    # As AiiDA asks for it: without that limit a worker may wait for a job for days.
+    (home / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{port}\nconsumer_timeout = 31622400000\nvm_memory_high_watermark.absolute = 512MB\n")
     (home / "plugins").write_text("[].\n")
     environment = {
         **os.environ,
@@ -101,7 +103,12 @@ def test_a_daemon_of_two_workers_loses_nothing_and_sends_nothing_twice(broker, s
         found = json.loads(run(*client, "wait", str(PATIENCE), patience=PATIENCE + 120).splitlines()[-1])
     finally:
         log = "".join(path.read_text() for path in home.rglob("aiida-test.log"))
-        run(VERDI, "daemon", "stop")
+        try:
+            run(VERDI, "daemon", "stop", "--timeout", "120")
+        finally:
+            # Nothing that a test starts outlives it.
+            for path in (home / ".aiida" / "daemon").glob("circus-*.pid"):
+                os.kill(int(path.read_text()), signal.SIGTERM)
         shutil.copytree(home / ".aiida" / "daemon" / "log", tmp_path / "log", dirs_exist_ok=True)
 
     assert len(found) == COUNT
