@@ -180,8 +180,12 @@ class FirecrestScheduler(Scheduler):
 
     # What was left
 
+    def can_get_detailed_job_info(self) -> bool:
+        """It can."""
+        return True
+
     def _get_detailed_job_info_command(self, job_id: str) -> str:
-        """No command is run; that there is one tells AiiDA that detailed information can be had."""
+        """No command is run; that there is one tells older versions of AiiDA that detailed information can be had."""
         return f"GET /compute/…/jobs/{job_id}"
 
     def get_detailed_job_info(self, job_id: str) -> dict[str, Union[str, int]]:

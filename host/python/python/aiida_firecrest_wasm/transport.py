@@ -144,6 +144,22 @@ class FirecrestTransport(AsyncTransport):
             raise InvalidOperation("Cannot close the transport: it is already closed")
         self._is_open = False
 
+    if not hasattr(AsyncTransport, "__aenter__"):
+        # Before AiiDA 2.8: `async with`, nested as `with` is.
+        async def __aenter__(self) -> FirecrestTransport:
+            if self._enters == 0:
+                if self._is_open:
+                    self._enters += 1
+                else:
+                    await self.open_async()
+            self._enters += 1
+            return self
+
+        async def __aexit__(self, type_: Any, value: Any, traceback: Any) -> None:
+            self._enters -= 1
+            if self._enters == 0:
+                await self.close_async()
+
     # Attributes
 
     async def _stat(self, path: AnyPath) -> Optional[dict[str, Any]]:
