@@ -380,6 +380,45 @@ def test_symlinks_stay_symlinks_where_that_is_wanted(transport, remote, files, t
     assert (tmp_path / "followed" / "inside").read_text() == "a.txt\n"
 
 
+def test_absolute_symlinks_stay_symlinks_too(transport, remote, files, tmp_path):
+    """The sandbox neither reads nor makes them."""
+    (files / "away").symlink_to("/no/such/place")
+    (files / "inside").symlink_to("a.txt")
+    transport.puttree(str(files), f"{remote}/d", dereference=False)
+    transport.mkdir(f"{remote}/there")
+    transport.put(str(files), f"{remote}/there", dereference=False)
+    assert set(transport.listdir(f"{remote}/there/local")) == {"a.txt", "b.tmp", "c.txt", "away", "inside"}
+    for folder in (tmp_path / "tree", tmp_path / "got"):
+        (transport.gettree if folder.name == "tree" else transport.get)(f"{remote}/d", str(folder), dereference=False)
+        assert os.readlink(folder / "away") == "/no/such/place"
+        assert os.readlink(folder / "inside") == "a.txt"
+        assert (folder / "a.txt").read_text() == "a.txt\n"
+    with pytest.raises(FileNotFoundError, match="away"):
+        transport.puttree(str(files), f"{remote}/followed")
+
+
+def test_an_archive_writes_nothing_outside_its_folder(tmp_path):
+    import tarfile
+
+    from aiida_firecrest_wasm import local
+
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    for name, link in (("d/../../outside", None), ("d/link", str(tmp_path))):
+        archive = tmp_path / "x.tar"
+        with tarfile.open(archive, "w") as tar:
+            if link:
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = tarfile.SYMTYPE, link
+                tar.addfile(member)
+                name = f"{name}/outside"
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"x"))
+        with pytest.raises(OSError):
+            local.unpack(str(archive), str(folder))
+        assert not outside.exists()
+
+
 def test_symlinks_on_the_cluster(transport, remote, files):
     transport.puttree(str(files), f"{remote}/d")
     transport.symlink(f"{remote}/d/a.txt", f"{remote}/link")

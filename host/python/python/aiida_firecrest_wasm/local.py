@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import AccessDeniedError, NotFoundError
 
 
 def read_secret(value: str) -> str:
@@ -59,24 +62,71 @@ def self_contained(folder: str, name: str, dereference: bool) -> Iterator[str]:
     # Beside the folder hard links are possible, but who may read a folder need not be allowed to write beside it.
     with tempfile.TemporaryDirectory(prefix="aiida-firecrest-") as around:
         copy = os.path.join(around, name)
-        shutil.copytree(folder, copy, symlinks=not dereference, copy_function=_link)
+        try:
+            shutil.copytree(folder, copy, symlinks=not dereference, copy_function=_link)
+        except shutil.Error as error:
+            source, _, why = error.args[0][0]
+            raise NotFoundError(f"{source}: {why}", subject=source) from error
         yield copy
+
+
+def has_absolute_links(folder: str) -> bool:
+    """Is there a symlink below it whose target is absolute? The sandbox reads none such."""
+    return any(os.path.isabs(os.readlink(link)) for link in _links(folder))
+
+
+def pack(folder: str, archive: str) -> None:
+    """Packs what is in a folder, symlinks as they are."""
+    with tarfile.open(archive, "w") as tar:
+        tar.add(folder, arcname=".")
+
+
+def unpack(archive: str, folder: str) -> None:
+    """Unpacks an archive whose members lie in one directory, which becomes the folder.
+
+    It comes from a cluster: nothing in it is written outside the folder. So symlinks are made last, when nothing can go through them any more,
+    and no name leads up or away.
+    """
+    links = []
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            parts = [part for part in member.name.split("/") if part not in ("", ".")][1:]
+            if ".." in parts:
+                raise AccessDeniedError(f"{member.name}: leads out of {folder}")
+            path = os.path.join(folder, *parts)
+            if member.issym():
+                links.append((member.linkname, path))
+            elif member.isdir():
+                os.makedirs(path, exist_ok=True)
+            elif member.isreg():
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                source = tar.extractfile(member)
+                assert source is not None
+                with source, open(path, "wb") as file:
+                    shutil.copyfileobj(source, file)
+                os.chmod(path, member.mode & 0o777)
+    for target, path in links:
+        if os.path.lexists(path):
+            os.remove(path)
+        os.symlink(target, path)
 
 
 def _leaves(folder: str) -> bool:
     """Is there a symlink below it that the sandbox would not follow: to an absolute path, or out of the folder?"""
+    inside = folder.rstrip("/") + "/"
+    return any(os.path.isabs(os.readlink(link)) or not os.path.realpath(link).startswith(inside) for link in _links(folder))
+
+
+def _links(folder: str) -> Iterator[str]:
+    """The symlinks below a folder."""
     waiting = [folder]
     while waiting:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 if entry.is_symlink():
-                    if os.path.isabs(os.readlink(entry.path)):
-                        return True
-                    if not os.path.realpath(entry.path).startswith(folder.rstrip("/") + "/"):
-                        return True
+                    yield entry.path
                 elif entry.is_dir():
                     waiting.append(entry.path)
-    return False
 
 
 def _link(source: str, target: str) -> str:

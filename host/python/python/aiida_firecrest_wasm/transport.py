@@ -10,8 +10,9 @@ import shlex
 import shutil
 import stat
 import tempfile
+import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, ClassVar, Optional, TypeVar, Union
 
 from aiida.common.exceptions import InvalidOperation
@@ -97,10 +98,10 @@ class FirecrestTransport(AsyncTransport):
         if isinstance(max_io_allowed, bool) or not isinstance(max_io_allowed, int) or max_io_allowed < 1:
             raise ValueError(f"max_io_allowed must be a whole number from 1 on, not {max_io_allowed!r}")
         given["client_secret"] = local.read_secret(client_secret)
-        # Where a name stands for the machine, AiiDA's own code looks here.
-        self.hostname = self.hostname or compute_resource
+        self._machine = compute_resource
         self.checksum_check = bool(checksum_check)
         self._max_io_allowed = max_io_allowed
+        self._temp_directory = temp_directory
         options = {name: _text(value) for name, value in given.items() if value is not None}
         self._client = _native.Client(options, max_io_allowed)
 
@@ -495,7 +496,7 @@ class FirecrestTransport(AsyncTransport):
 
     def gotocomputer_command(self, remotedir: Optional[AnyPath] = None) -> str:
         """A command that explains: FirecREST opens no shell."""
-        lines = [f"FirecREST is a REST API and opens no shell on {self.hostname}."]
+        lines = [f"FirecREST is a REST API and opens no shell on {self._machine}."]
         if remotedir is not None:
             lines.append(f"The folder there is {remotedir}")
         lines.append("Look at it with: verdi calcjob remotels, verdi calcjob remotecat, verdi data core.remote ls")
@@ -638,6 +639,10 @@ class FirecrestTransport(AsyncTransport):
         nameless = str(localpath).endswith(("/", "/.")) and await self.isdir_async(target)
         # Its real path, but under its own name.
         name = os.path.basename(os.path.normpath(source))
+        if not dereference and local.has_absolute_links(os.path.realpath(source)):
+            within = not nameless and await self.isdir_async(target)
+            await self._put_packed(os.path.realpath(source), posixpath.join(target, name) if within else target)
+            return
         with local.self_contained(os.path.realpath(source), name, dereference) as folder:
             if not nameless:
                 await do(self._client.put(folder, target, True, dereference))
@@ -648,6 +653,28 @@ class FirecrestTransport(AsyncTransport):
                     await do(self._client.put(path, target, True, dereference))
                 else:
                     await self._send(path, posixpath.join(target, entry), True, into=False)
+
+    async def _put_packed(self, folder: str, target: str) -> None:
+        """A folder with symlinks that the sandbox cannot read, as one archive."""
+        remote = self._temporary(posixpath.dirname(target))
+        with tempfile.TemporaryDirectory(prefix="aiida-firecrest-") as around:
+            archive = os.path.join(around, "packed.tar")
+            local.pack(folder, archive)
+            try:
+                await self._send(archive, remote, True, into=False)
+                await do(self._client.extract(remote, target, 0))
+            finally:
+                await self._forget(remote)
+
+    def _temporary(self, otherwise: str) -> str:
+        """A fresh name for an archive on the cluster."""
+        return posixpath.join(self._temp_directory or otherwise, f".aiida-firecrest-{uuid.uuid4().hex}.tar")
+
+    async def _forget(self, remote: str) -> None:
+        try:
+            await do(self._client.remove(remote, True))
+        except FileNotFoundError:
+            pass
 
     # From the cluster
 
@@ -679,7 +706,12 @@ class FirecrestTransport(AsyncTransport):
             return
         if not overwrite and os.path.exists(target) and not os.path.isfile(target) and await self.isdir_async(source):
             raise AlreadyExistsError(f"{target}: is already there", subject=target)
-        await do(self._client.get(source, local.resolved(target), overwrite, dereference, ignore))
+        try:
+            await do(self._client.get(source, local.resolved(target), overwrite, dereference, ignore))
+        except PermissionError:
+            if dereference or not await self.isdir_async(source):
+                raise
+            await self._get_tree(posixpath.normpath(source), target, overwrite, dereference, False)
 
     async def getfile_async(
         self,
@@ -735,13 +767,36 @@ class FirecrestTransport(AsyncTransport):
             await self._get_contents(source, target, dereference)
             return
         # AiiDA's own transports make what is missing above the target.
-        await do(self._client.get(posixpath.normpath(source), local.resolved(target), overwrite, dereference, False, True))
+        await self._get_tree(posixpath.normpath(source), target, overwrite, dereference, True)
+
+    async def _get_tree(self, source: str, target: str, overwrite: bool, dereference: bool, parents: bool) -> None:
+        try:
+            await do(self._client.get(source, local.resolved(target), overwrite, dereference, False, parents))
+        except PermissionError:
+            if dereference:
+                raise
+            # The sandbox makes no symlink to an absolute path. Any other refusal comes again.
+            folder = os.path.join(target, posixpath.basename(source)) if os.path.isdir(target) else target
+            await self._get_packed(source, folder)
+
+    async def _get_packed(self, source: str, folder: str) -> None:
+        """A directory with symlinks that the sandbox cannot make, as one archive."""
+        remote = self._temporary(posixpath.dirname(source))
+        with tempfile.TemporaryDirectory(prefix="aiida-firecrest-") as around:
+            archive = os.path.join(around, "packed.tar")
+            try:
+                await do(self._client.compress([source], remote, "none", None, False, True))
+                await do(self._client.get(remote, archive))
+            finally:
+                await self._forget(remote)
+            os.makedirs(folder, exist_ok=True)
+            local.unpack(archive, folder)
 
     async def _get_contents(self, source: str, target: str, dereference: bool) -> None:
         """What is in a directory, into a local one."""
         with tempfile.TemporaryDirectory(dir=target, prefix=".aiida-firecrest-") as folder:
             inner = os.path.join(folder, "contents")
-            await do(self._client.get(posixpath.normpath(source), inner, True, dereference))
+            await self._get_tree(posixpath.normpath(source), inner, True, dereference, False)
             shutil.copytree(inner, target, symlinks=True, dirs_exist_ok=True, copy_function=local.replace)
 
     # Between computers
