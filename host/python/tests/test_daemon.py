@@ -97,9 +97,11 @@ def test_a_daemon_of_two_workers_loses_nothing_and_sends_nothing_twice(broker, s
         "--institution", "C", "--set-as-default", "--broker", "none")  # fmt: skip
     run(VERDI, "profile", "configure-broker", "core.rabbitmq", "test", "-f", "-n", "--broker-protocol", "amqp", "--broker-username", "guest",
         "--broker-password", "guest", "--broker-host", "127.0.0.1", "--broker-port", str(broker), "--broker-virtual-host", "")  # fmt: skip
-    run(*client, "submit", str(COUNT), str(simulator.config_file))
+    # A worker takes as much as it may: neither may take all.
+    run(VERDI, "config", "set", "daemon.worker_process_slots", str(COUNT * 2 // 3))
     run(VERDI, "daemon", "start", "2")
     try:
+        run(*client, "submit", str(COUNT), str(simulator.config_file))
         found = json.loads(run(*client, "wait", str(PATIENCE), patience=PATIENCE + 120).splitlines()[-1])
     finally:
         log = "".join(path.read_text() for path in home.rglob("aiida-test.log"))
@@ -126,7 +128,8 @@ def test_a_daemon_of_two_workers_loses_nothing_and_sends_nothing_twice(broker, s
     assert set(folders.values()) == {1}
     assert {job["job_id"] for job in listing["jobs"]} == {one["job_id"] for one in found}
 
-    # The quota was felt by the workers, and by nobody else.
+    # Both have worked, and felt the quota; nobody else did.
     counted = [json.loads(path.read_text()) for path in tmp_path.glob("requests.*.json")]
+    assert len([one for one in counted if one["requests"] > COUNT]) == 2, counted
     assert sum(one["statuses"].get("429", 0) for one in counted) > 0, counted
     assert "429" not in log and "quota" not in log.lower()
