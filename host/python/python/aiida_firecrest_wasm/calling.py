@@ -39,7 +39,8 @@ def blocking(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwar
     if _portal():
         import greenback
 
-        return greenback.await_(function(*args, **kwargs))
+        result: T = greenback.await_(function(*args, **kwargs))
+        return result
     coroutine = function(*args, **kwargs)
     token = _IN_PLACE.set(True)
     try:

@@ -103,7 +103,7 @@ def _transport(ctx: click.Context, **more: Any) -> Any:
     """A transport with the answers so far; none: not enough of them yet."""
     from .transport import FirecrestTransport
 
-    given = {name: ctx.params.get(name) for name in _TO_CONNECT}
+    given: dict[str, Any] = {name: ctx.params.get(name) for name in _TO_CONNECT}
     if any(value is None for value in given.values()):
         return None
     account = ctx.params.get("billing_account")
@@ -119,7 +119,8 @@ def _ask_server(ctx: click.Context) -> Optional[dict[str, Any]]:
             ctx.meta[key] = transport and transport._client.check().wait()
         except (FirecrestError, ValueError) as error:
             raise click.ClickException(f"The server could not be asked: {error}") from error
-    return ctx.meta[key]
+    server: Optional[dict[str, Any]] = ctx.meta[key]
+    return server
 
 
 def _check_temp_directory(ctx: click.Context, _param: click.Parameter, value: Optional[str]) -> Optional[str]:

@@ -135,7 +135,7 @@ class PluginError(FirecrestError, RuntimeError):
     code = errno.EIO
 
 
-_CLASSES = {
+_CLASSES: dict[str, type[FirecrestError]] = {
     cls.kind: cls
     for cls in (
         FirecrestError,
@@ -157,12 +157,12 @@ _CLASSES = {
         UnsupportedError,
     )
 }
-_OF_HOST = {
+_OF_HOST: dict[str, type[FirecrestError]] = {
     "usage": InvalidArgumentError,
     "policy": InvalidArgumentError,
     "deadline": TimedOutError,
 }
-_LOCAL = {
+_LOCAL: dict[Optional[int], type[FirecrestError]] = {
     cls.code: cls for cls in (NotFoundError, AlreadyExistsError, NotDirectoryError, DirectoryError, AccessDeniedError)
 }
 
@@ -170,9 +170,8 @@ _LOCAL = {
 def of_kind(kind: str, message: str, code: Optional[int] = None, **details: Any) -> FirecrestError:
     """The exception for a kind. Called by the native module; ``code`` is the operating system's, for a local file."""
     if kind == "local-file":
-        cls = _LOCAL.get(code, FirecrestError)
-        return cls(message, kind=kind)
-    cls = _CLASSES.get(kind)
-    if cls is not None:
-        return cls(message, **details)
+        return _LOCAL.get(code, FirecrestError)(message, kind=kind)
+    known = _CLASSES.get(kind)
+    if known is not None:
+        return known(message, **details)
     return _OF_HOST.get(kind, PluginError)(message, kind=kind, **details)

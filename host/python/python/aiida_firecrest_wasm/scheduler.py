@@ -6,7 +6,7 @@ import posixpath
 import re
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Union, overload
 
 from aiida.common.datastructures import CodeRunMode
 from aiida.common.exceptions import InternalError
@@ -91,7 +91,7 @@ class FirecrestScheduler(Scheduler):
         :raises SchedulerError: the scheduler refuses the script, with its own words.
         """
         try:
-            job_id = self._run(self._submit, str(working_directory), str(filename))
+            job_id: str = self._run(self._submit, str(working_directory), str(filename))
         except InvalidArgumentError as error:
             words = f"{error} {error.server_message or ''}"
             if re.search(r"invalid account|invalid.*account.*combination", words, re.IGNORECASE):
@@ -128,6 +128,16 @@ class FirecrestScheduler(Scheduler):
         listing = await do(self.transport._client.jobs())
         mine = [job for job in listing["jobs"] if (job["working_directory"] or "").rstrip("/") == working_directory.rstrip("/")]
         return max(mine, key=lambda job: job["submission_time"] or 0)["job_id"] if mine else None
+
+    @overload
+    def get_jobs(
+        self, jobs: Optional[list[str]] = None, user: Optional[str] = None, as_dict: Literal[False] = False
+    ) -> list[JobInfo]: ...
+
+    @overload
+    def get_jobs(
+        self, jobs: Optional[list[str]] = None, user: Optional[str] = None, as_dict: Literal[True] = ...
+    ) -> dict[str, JobInfo]: ...
 
     def get_jobs(
         self, jobs: Optional[list[str]] = None, user: Optional[str] = None, as_dict: bool = False

@@ -175,7 +175,7 @@ class FirecrestTransport(AsyncTransport):
 
     async def _kind(self, path: AnyPath) -> Optional[str]:
         found = await self._stat(path)
-        return found and found["kind"]
+        return found["kind"] if found is not None else None
 
     async def path_exists_async(self, path: AnyPath) -> bool:
         """Whether something is there, after following symlinks."""
@@ -214,7 +214,7 @@ class FirecrestTransport(AsyncTransport):
     async def is_symlink_async(self, path: AnyPath) -> bool:
         """Whether the path itself is a symlink."""
         try:
-            return (await do(self._client.lstat(str(path))))["kind"] == "symlink"
+            return bool((await do(self._client.lstat(str(path))))["kind"] == "symlink")
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -492,7 +492,7 @@ class FirecrestTransport(AsyncTransport):
 
     async def whoami_async(self) -> str:
         """My name on the cluster."""
-        return (await do(self._client.whoami()))["name"]
+        return str((await do(self._client.whoami()))["name"])
 
     def gotocomputer_command(self, remotedir: Optional[AnyPath] = None) -> str:
         """A command that explains: FirecREST opens no shell."""
