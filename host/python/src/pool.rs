@@ -44,13 +44,15 @@ pub(crate) struct Pool {
     options: Options,
     policy: Policy,
     permits: Semaphore,
-    idle: Mutex<Vec<Free>>,
+    idle: Mutex<Vec<Open>>,
     /// What the first session knows; held while it is opened, so that there is one first session.
-    state: tokio::sync::Mutex<Option<Vec<u8>>>,
+    state: tokio::sync::Mutex<Option<Arc<[u8]>>>,
 }
 
-struct Free {
+/// A session, and what it knew when it was last looked at.
+struct Open {
     session: Session,
+    state: Arc<[u8]>,
     since: Instant,
 }
 
@@ -93,13 +95,13 @@ impl Pool {
     }
 
     async fn once<T>(&self, call: &impl Fn(&mut Session) -> Using<'_, T>) -> Result<T> {
-        let mut session = match self.take() {
-            Some(session) => session,
+        let mut open = match self.take().await {
+            Some(open) => open,
             None => self.open().await?,
         };
         // Dropped with the session in it when the caller gives up: what ran has ended then, and the session with it.
-        let answer = call(&mut session).await;
-        self.give_back(session, answer.as_ref().err()).await;
+        let answer = call(&mut open.session).await;
+        self.give_back(open, answer.as_ref().err()).await;
         answer
     }
 
@@ -125,42 +127,44 @@ impl Pool {
         self.policy.for_options(&self.options).origins().to_vec()
     }
 
-    fn take(&self) -> Option<Session> {
+    /// A free session that knows what the pool knows: another one would ask for a token of its own.
+    async fn take(&self) -> Option<Open> {
+        let known = self.state.lock().await.clone();
         let mut idle = locked(&self.idle);
-        idle.retain(|free| free.since.elapsed() < IDLE);
-        // The latest first: its token is the freshest, and the others get old and go.
-        idle.pop().map(|free| free.session)
+        idle.retain(|free| free.since.elapsed() < IDLE && Some(&free.state) == known.as_ref());
+        idle.pop()
     }
 
-    async fn open(&self) -> Result<Session> {
+    async fn open(&self) -> Result<Open> {
         let mut state = self.state.lock().await;
         if let Some(known) = state.clone() {
             drop(state);
-            return Session::open_with(&self.plugin, &self.options, &self.policy, Some(&known)).await;
+            let session = Session::open_with(&self.plugin, &self.options, &self.policy, Some(&known)).await?;
+            return Ok(Open { session, state: known, since: Instant::now() });
         }
         let mut session = Session::open(&self.plugin, &self.options, &self.policy).await?;
-        *state = Some(session.state().await?);
-        Ok(session)
+        let known: Arc<[u8]> = session.state().await?.into();
+        *state = Some(known.clone());
+        Ok(Open { session, state: known, since: Instant::now() })
     }
 
     /// The state of a first session, opened where there was none.
-    async fn known(&self) -> Result<Vec<u8>> {
+    async fn known(&self) -> Result<Arc<[u8]>> {
         if let Some(known) = self.state.lock().await.clone() {
             return Ok(known);
         }
-        let mut session = self.open().await?;
-        let state = session.state().await;
-        self.give_back(session, None).await;
-        state
+        let open = self.open().await?;
+        let known = open.state.clone();
+        self.give_back(open, None).await;
+        Ok(known)
     }
 
-    async fn give_back(&self, mut session: Session, error: Option<&Error>) {
+    async fn give_back(&self, mut open: Open, error: Option<&Error>) {
         match error {
             None => {}
             Some(Error::Plugin { error, .. }) if error.kind == ErrorKind::Unauthenticated => {
                 // The next call begins anew, with a token of its own.
                 *self.state.lock().await = None;
-                locked(&self.idle).clear();
                 return;
             }
             Some(
@@ -170,11 +174,14 @@ impl Pool {
             }
             Some(_) => {}
         }
-        // Its token may have been renewed meanwhile: the next session need not ask for another.
-        if let Ok(fresh) = session.state().await {
-            *self.state.lock().await = Some(fresh);
+        let Ok(fresh) = open.session.state().await else { return };
+        if *fresh != *open.state {
+            // It got a new token: from now on the pool's.
+            open.state = fresh.into();
+            *self.state.lock().await = Some(open.state.clone());
         }
-        locked(&self.idle).push(Free { session, since: Instant::now() });
+        open.since = Instant::now();
+        locked(&self.idle).push(open);
     }
 }
 
