@@ -151,11 +151,8 @@ def test_a_computer_from_its_setup_to_its_end(environment, verdi, transport, set
     said = verdi("computer", "test", label)
     assert "all 6 tests succeeded" in said or "tests succeeded" in said, said
     assert "[Failed]" not in said and "Warning" not in said, said
-    delete = Dialogue(environment, "computer", "delete", label)
-    delete.child.expect_exact("[y/N]")
-    delete.child.sendline("y")
-    assert "deleted" in delete.end()
-    verdi("computer", "show", label, status=1)
+    assert "deleted" in verdi("computer", "delete", label)
+    verdi("computer", "show", label, status=2)
     transport.rmtree(f"{work_directory}/{label}")
 
 
