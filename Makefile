@@ -15,12 +15,12 @@ demo-aiida: wasm-target
 	@cargo build --quiet -p firecrest-simulator
 	@venv=$$(.ci/aiida) && cargo run --quiet -p firecrest-simulator -- --run "$$venv/bin/python" host/python/demo.py
 
-# Every test: the pure rules, the simulator, the component driven from the host over sockets, and AiiDA with its plugin.
+# Every test: the pure rules, the simulator, the component driven from the host over sockets, and AiiDA with its plugin
+# (against the simulator that cargo has just built for its own tests).
 test: wasm-target
 	@.ci/python
 	cargo test --workspace
 	@.ci/rabbitmq
-	@cargo build --quiet -p firecrest-simulator
 	@venv=$$(.ci/aiida) && cd host/python && "$$venv/bin/python" -m pytest -q
 
 # Every parser of outside bytes, for SECONDS each (nightly and cargo-fuzz, installed where missing).
