@@ -358,6 +358,12 @@ def test_symlinks_are_followed_out_of_the_folder(transport, remote, files, tmp_p
     transport.put(str(files / "absolute"), f"{remote}/f")
     transport.get(f"{remote}/f", str(tmp_path / "f"))
     assert (tmp_path / "f").read_text() == "far"
+    # Past what is sent as one piece, the sandbox reads the file itself.
+    (elsewhere / "large").write_bytes(bytes(4_300_000))
+    (files / "to-large").symlink_to("../elsewhere/large")
+    transport.putfile(str(files / "to-large"), f"{remote}/large")
+    assert transport.get_attribute(f"{remote}/large").st_size == 4_300_000
+    (files / "to-large").unlink()
     (tmp_path / "alias").symlink_to(files)
     transport.mkdir(f"{remote}/into")
     transport.put(str(tmp_path / "alias"), f"{remote}/into")
