@@ -149,7 +149,7 @@ pub const DESCRIPTIONS: &[Description] = &[
         "requests_per_minute",
         OptionKind::Integer,
         "Requests a minute [Enter 0 for no limit]",
-        "A session sends no more than this; 0: no limit.",
+        "No more than this is sent, by all sessions of a host that shares it; 0: no limit.",
         Some("0"),
         false,
     ),

@@ -403,8 +403,9 @@ pub(super) fn compare(path: &RemotePath, ours: &str, theirs: Option<String>) -> 
     }
 }
 
-/// Ends the job's own sleep: a process of that name whose environment holds the job's id, and no other of the user's.
+/// Ends the job's own sleep: a process of that name whose environment holds the job's id, and no other of the user's. Ids are one
+/// cluster's own, so its name has to be the same, where it is told.
 fn wake_command() -> String {
-    let script = r#"for p in /proc/[0-9]*; do if [ "$(cat "$p/comm" 2>/dev/null)" = sleep ] && tr "\0" "\n" < "$p/environ" 2>/dev/null | grep -qx "SLURM_JOB_ID=$SLURM_JOB_ID"; then kill "${p#/proc/}"; fi; done"#;
+    let script = r#"for p in /proc/[0-9]*; do if [ "$(cat "$p/comm" 2>/dev/null)" = sleep ] && e=$(tr "\0" "\n" < "$p/environ" 2>/dev/null) && grep -qx "SLURM_JOB_ID=$SLURM_JOB_ID" <<< "$e" && { [ -z "$SLURM_CLUSTER_NAME" ] || grep -qx "SLURM_CLUSTER_NAME=$SLURM_CLUSTER_NAME" <<< "$e"; }; then kill "${p#/proc/}"; fi; done"#;
     format!("bash -c {}", quote(script))
 }

@@ -131,6 +131,8 @@ impl Scheduler {
             }
         };
         let output = place(&job.order.output);
+        // Ids are one cluster's own, and this machine may be several.
+        let cluster = self.root.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let number = job.id.to_string();
         let nodes = job.nodes.to_string();
         let mut environment: Vec<(String, String)> = job.order.environment.clone();
@@ -146,7 +148,7 @@ impl Scheduler {
             ("SLURM_JOB_NUM_NODES", &nodes),
             ("SLURM_NNODES", &nodes),
             ("SLURM_NTASKS", &job.order.tasks.to_string()),
-            ("SLURM_CLUSTER_NAME", "cluster"),
+            ("SLURM_CLUSTER_NAME", &cluster),
             ("SLURM_SUBMIT_DIR", &job.work_dir),
             ("SLURM_SUBMIT_HOST", "simulator"),
         ] {

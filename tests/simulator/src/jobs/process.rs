@@ -145,7 +145,8 @@ if [ -n "$jobid" ]; then
     echo "srun: Check SLURM_JOB_ID environment variable. Expired or invalid job $jobid" >&2
     exit 1
   }
-  export SLURM_JOB_ID=$jobid SLURM_JOBID=$jobid FIRECREST_SIMULATOR_JOB=$mark
+  cluster=$(cd -- "${0%/*}/.." && basename -- "$PWD")
+  export SLURM_JOB_ID=$jobid SLURM_JOBID=$jobid SLURM_CLUSTER_NAME=$cluster FIRECREST_SIMULATOR_JOB=$mark
 fi
 export SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_STEP_ID=0
 [ $# -gt 0 ] || exit 0
