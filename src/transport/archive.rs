@@ -82,7 +82,7 @@ impl Session {
                 Err(error) => {
                     // tar begins an archive before it finds that a source is missing.
                     if error.kind == Kind::NotFound {
-                        let _ = self.api.rm(place).await;
+                        self.tidy(&[place]).await;
                     }
                     return Err(error.about(sources[0].as_str()));
                 }

@@ -11,6 +11,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::{join, try_join};
 
 use super::Verification;
@@ -128,7 +129,10 @@ impl Session {
         let subject = target.as_str();
         // What can be read but once cannot be hashed as well.
         let hashed = async { if verify && !content.once() { hash(content).await.map(Some) } else { Ok(None) } };
-        let ((), ours) = try_join(self.upload_plain(plain, content, account, subject), hashed).await?;
+        // A failed upload ends the hashing; a failed hash does not end the upload, which has a job to clean up after.
+        let upload = self.upload_plain(plain, content, account, subject);
+        let ((), ours) = try_join(upload, hashed.map(Ok)).await?;
+        let ours = ours?;
         let (stat, theirs) = join(self.api.stat(aside, true), async {
             match &ours {
                 Some(_) => self.checksum_of_any_size(aside).await,
@@ -256,30 +260,19 @@ impl Session {
                 let length = length.min(size - offset);
                 let _place = bound.acquire().await;
                 if failed.get() {
-                    return Err(Error::new(Kind::Cancelled, "another part failed"));
+                    return None;
                 }
                 let sent = store.put_part(url, content.piece(offset, length), subject).await;
                 match &sent {
                     Ok(_) => content.passed(offset + length),
                     Err(_) => failed.set(true),
                 }
-                sent
+                Some(sent)
             }
         });
-        let mut etags = Vec::new();
-        let mut first = None;
-        for sent in all(parts).await {
-            match sent {
-                Ok(etag) => etags.push(etag),
-                // The one that failed, and not the echo of it in another.
-                Err(error) if first.is_none() || error.info.message != "another part failed" => first = Some(error),
-                Err(_) => {}
-            }
-        }
-        match first {
-            Some(error) => Err(error),
-            None => store.complete(&upload.complete, &etags, subject).await,
-        }
+        // Parts that were not begun, because another had failed, have nothing to say.
+        let etags = all(parts).await.into_iter().flatten().collect::<Result<Vec<_>>>()?;
+        store.complete(&upload.complete, &etags, subject).await
     }
 
     /// Waits for the job to say that the file has arrived, and ends its sleep if it has begun one.
