@@ -11,7 +11,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::future::{join, try_join};
 
 use super::Verification;
@@ -128,10 +127,10 @@ impl Session {
     ) -> Result<Verification> {
         let subject = target.as_str();
         // What can be read but once cannot be hashed as well.
-        let hashed = async { if verify && !content.once() { hash(content).await.map(Some) } else { Ok(None) } };
+        let hashed = async { Ok(if verify && !content.once() { hash(content).await.map(Some) } else { Ok(None) }) };
         // A failed upload ends the hashing; a failed hash does not end the upload, which has a job to clean up after.
         let upload = self.upload_plain(plain, content, account, subject);
-        let ((), ours) = try_join(upload, hashed.map(Ok)).await?;
+        let ((), ours) = try_join(upload, hashed).await?;
         let ours = ours?;
         let (stat, theirs) = join(self.api.stat(aside, true), async {
             match &ours {
