@@ -91,6 +91,9 @@ impl Toolchain {
     fn configure(&self, build: &mut Command) -> Result<(), String> {
         build.env("RUSTC", &self.rustc);
         let mut flags = without_home();
+        // The linker leaves every call and address at the five bytes of a relocation unless told, and refuses with debugging
+        // information: the release profile strips it.
+        flags.push("-Clink-arg=--compress-relocations".into());
         if !self.debian {
             build.env(RUSTFLAGS, flags.join(" "));
             // Which toolchain rustup's proxies stand for.
