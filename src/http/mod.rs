@@ -9,6 +9,7 @@ pub mod url;
 #[cfg(target_family = "wasm")]
 pub mod wasi;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -74,6 +75,19 @@ impl Part {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File { length, .. } => *length,
+        }
+    }
+}
+
+impl Part {
+    /// Its bytes where they are in memory already, or quickly got there: see [`LocalFile::at_once`].
+    pub fn at_once(&self) -> Option<crate::error::Result<Cow<'_, [u8]>>> {
+        match self {
+            Self::Bytes(bytes) => Some(Ok(Cow::Borrowed(bytes))),
+            Self::File { file, offset: 0, length } if *length == file.size() => {
+                file.at_once().map(|bytes| bytes.map(Cow::Owned))
+            }
+            Self::File { .. } => None,
         }
     }
 }

@@ -17,12 +17,16 @@ use wasip2::http::types::{
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
 use super::{Body, Method, Part, Platform, Request, Response, ResponseBody, SendError};
+use crate::error::Error;
 use crate::local::LocalWriter;
 use crate::local::stream::{flush, read, ready, write};
 use crate::watch::Watch;
 
 /// One read or splice moves at most this much. Larger pieces bring nothing (tried: 64 KiB and 1 MiB) and would sit in memory.
 const PIECE: u64 = 256 * 1024;
+
+/// Small pieces of a body are joined until there are so many bytes.
+const JOINED: usize = 64 * 1024;
 
 /// After a stop, the answer to a change that has been sent is awaited for this long: better to know than to leave it in doubt.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -192,22 +196,7 @@ async fn write_body(body: OutgoingBody, content: &Body, watch: &Watch, sending: 
         match content {
             Body::Empty => {}
             Body::Bytes(bytes) => write(&stream, bytes).await.map_err(stream_error)?,
-            Body::Parts(parts) => {
-                for part in parts.iter() {
-                    match part {
-                        Part::Bytes(bytes) => write(&stream, bytes).await.map_err(stream_error)?,
-                        Part::File { file, offset, length } => {
-                            let reader =
-                                file.read_from(*offset).await.map_err(|e| SendError::Local(e.info.message.clone()))?;
-                            splice(reader.stream(), &stream, *length, |n| {
-                                sending.moved.set(sending.moved.get() + n);
-                                watch.moved(n);
-                            })
-                            .await?;
-                        }
-                    }
-                }
-            }
+            Body::Parts(parts) => write_parts(&stream, parts, watch, sending).await?,
         }
         match flush(&stream).await {
             // The peer has answered and closed: the answer decides.
@@ -219,13 +208,50 @@ async fn write_body(body: OutgoingBody, content: &Body, watch: &Watch, sending: 
     OutgoingBody::finish(body, None).map_err(|code| send_error(&code))
 }
 
+/// Pieces that are in memory, and small files, are joined: a write of its own for each would take longer than its bytes.
+async fn write_parts(stream: &OutputStream, parts: &[Part], watch: &Watch, sending: &Sending) -> Result<(), SendError> {
+    let local = |error: Error| SendError::Local(error.info.message.clone());
+    let moved = |n| {
+        sending.moved.set(sending.moved.get() + n);
+        watch.moved(n);
+    };
+    let (mut joined, mut of_files) = (Vec::new(), 0);
+    let mut parts = parts.iter();
+    loop {
+        let part = parts.next();
+        let at_once = part.and_then(Part::at_once);
+        let streamed = part.filter(|_| at_once.is_none());
+        if let (Some(bytes), Some(part)) = (at_once, part) {
+            joined.extend_from_slice(&bytes.map_err(local)?);
+            of_files += if matches!(part, Part::File { .. }) { part.length() } else { 0 };
+            if joined.len() < JOINED {
+                continue;
+            }
+        }
+        // Waited for in any case: meanwhile a stop is heard.
+        ready(stream.subscribe()).await;
+        write(stream, &joined).await.map_err(stream_error)?;
+        joined.clear();
+        moved(std::mem::take(&mut of_files));
+        match streamed {
+            Some(Part::File { file, offset, length }) => {
+                let reader = file.read_from(*offset).await.map_err(local)?;
+                splice(reader.stream(), stream, *length, moved).await?;
+            }
+            _ if part.is_none() => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
 /// Moves exactly `length` bytes without their entering this component's memory.
 async fn splice(from: &InputStream, to: &OutputStream, length: u64, moved: impl Fn(u64)) -> Result<(), SendError> {
     let mut left = length;
     while left > 0 {
         ready(to.subscribe()).await;
-        ready(from.subscribe()).await;
         match to.splice(from, left.min(PIECE)) {
+            // Waited for when it is known to have nothing: a wait before would have wasmtime read a file by its smallest pieces.
+            Ok(0) => ready(from.subscribe()).await,
             Ok(n) => {
                 left -= n;
                 moved(n);
@@ -270,9 +296,8 @@ impl ResponseBody for WasiBody {
 async fn move_piece(from: &InputStream, to: &OutputStream) -> Result<u64, SendError> {
     loop {
         ready(to.subscribe()).await;
-        ready(from.subscribe()).await;
         match to.splice(from, PIECE) {
-            Ok(0) => {}
+            Ok(0) => ready(from.subscribe()).await,
             Ok(moved) => return Ok(moved),
             Err(StreamError::Closed) if to.check_write().is_err() => {
                 return Err(SendError::Local("the local file was closed".into()));

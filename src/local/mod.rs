@@ -15,6 +15,10 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::error::Result;
 
+/// A file of up to so many bytes is read and written at once: the calls behind a stream take longer than its bytes. What one call of
+/// wasi:filesystem moves in wasmtime.
+pub const SMALL: u64 = 64 * 1024;
+
 /// What a local path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalKind {
@@ -59,6 +63,12 @@ pub trait Local {
     /// Opens a file for reading.
     fn open(&self, path: &str) -> Result<Rc<dyn LocalFile>>;
 
+    /// The first `size` bytes of a small file; an error where it has fewer.
+    fn read_small(&self, path: &str, size: u64) -> Result<Vec<u8>>;
+
+    /// Puts a small file in the place of what is there.
+    fn write_small(&self, file: &SmallFile<'_>) -> Result<()>;
+
     /// Begins a file that will take the place of `path` when it is finished. `replace` false: only if nothing is there by then.
     fn create(&self, path: &str, replace: bool) -> Result<Box<dyn LocalWriter>>;
 
@@ -78,6 +88,22 @@ pub trait Local {
     fn set_mode(&self, path: &str, mode: u32);
 }
 
+/// A file that is written at once.
+#[derive(Debug, Clone, Copy)]
+pub struct SmallFile<'a> {
+    /// Where.
+    pub path: &'a str,
+    /// Its content.
+    pub bytes: &'a [u8],
+    /// Permission bits, where the host can set them.
+    pub mode: u32,
+    /// Time of modification, in Unix seconds.
+    pub modified: i64,
+    /// It lies in a folder that is made aside and renamed when it is whole: nobody looks there before, so the file needs no
+    /// name of its own until it is whole.
+    pub aside: bool,
+}
+
 /// A file open for reading; or an object of a store, which stands in for one.
 pub trait LocalFile {
     /// Bytes.
@@ -85,6 +111,11 @@ pub trait LocalFile {
 
     /// Permission bits, where the host knows them.
     fn mode(&self) -> Option<u32>;
+
+    /// All of its bytes at once, where it is so small that this is faster than a stream; none where it is not.
+    fn at_once(&self) -> Option<Result<Vec<u8>>> {
+        None
+    }
 
     /// Its bytes from `offset` on.
     fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>>;

@@ -1,5 +1,6 @@
 //! The granted folders through wasi:filesystem. Made anew in each exported call, so that a folder granted for one call is gone in the next.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
@@ -10,7 +11,7 @@ use wasip2::filesystem::types::{
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
-use super::{Local, LocalFile, LocalKind, LocalReader, LocalStat, LocalWriter, path, stream};
+use super::{Local, LocalFile, LocalKind, LocalReader, LocalStat, LocalWriter, SmallFile, path, stream};
 use crate::error::{Error, Kind, Result};
 
 /// How permission bits of local files are read and set: the host does it, wasi:filesystem has none.
@@ -27,6 +28,10 @@ pub struct WasiLocal {
     folders: Rc<[(Rc<Descriptor>, String)]>,
     names: Vec<String>,
     permissions: Permissions,
+    /// The directory of the file that was written last, by its path with a slash: the files of a tree come directory by directory.
+    parent: RefCell<Option<(String, Rc<Descriptor>)>>,
+    /// The bits that a new file has in a folder that is made aside, once they are known: the umask's, or what its parent says to all.
+    new_mode: Cell<Option<u32>>,
 }
 
 impl WasiLocal {
@@ -34,7 +39,49 @@ impl WasiLocal {
     pub fn new(permissions: Permissions) -> Self {
         let folders: Rc<[_]> = get_directories().into_iter().map(|(d, name)| (Rc::new(d), name)).collect();
         let names = folders.iter().map(|(_, name)| name.clone()).collect();
-        Self { folders, names, permissions }
+        Self { folders, names, permissions, parent: RefCell::default(), new_mode: Cell::default() }
+    }
+
+    /// The directory that a file is in, opened, and the file's name there.
+    fn parent<'p>(&self, local: &'p str) -> Result<(Rc<Descriptor>, &'p str)> {
+        let (folder, rest) = self.resolve(local)?;
+        let (parent, name) = path::split(rest)
+            .ok_or_else(|| Error::new(Kind::IsADirectory, format!("{local} is a folder")).about(local))?;
+        let directory = directory_of(local);
+        if let Some((open, descriptor)) = &*self.parent.borrow()
+            && open == directory
+        {
+            return Ok((Rc::clone(descriptor), name));
+        }
+        let opened = folder.open_at(
+            PathFlags::SYMLINK_FOLLOW,
+            parent,
+            OpenFlags::DIRECTORY,
+            DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
+        );
+        let opened = Rc::new(opened.map_err(|code| local_error(code, local))?);
+        self.parent.replace(Some((directory.to_owned(), Rc::clone(&opened))));
+        Ok((opened, name))
+    }
+
+    /// Fills a new file.
+    fn fill(&self, file: &Descriptor, path: &str, content: &SmallFile<'_>) -> Result<(), ErrorCode> {
+        let mut done = 0;
+        while done < content.bytes.len() {
+            match file.write(&content.bytes[done..], done as u64)? {
+                0 => return Err(ErrorCode::Io),
+                n => done += usize::try_from(n).unwrap_or(usize::MAX),
+            }
+        }
+        let mode = content.mode & 0o777;
+        if content.aside && self.new_mode.get().is_none() {
+            self.new_mode.set((self.permissions.get)(path));
+        }
+        if !content.aside || self.new_mode.get() != Some(mode) {
+            self.set_mode(path, mode);
+        }
+        set_modified(file, content.modified);
+        Ok(())
     }
 
     fn resolve<'p>(&self, local: &'p str) -> Result<(Rc<Descriptor>, &'p str)> {
@@ -124,34 +171,60 @@ impl Local for WasiLocal {
         Ok(Rc::new(WasiFile { descriptor, size: stat.size, mode, name: local.to_owned() }))
     }
 
-    fn create(&self, local: &str, replace: bool) -> Result<Box<dyn LocalWriter>> {
+    fn read_small(&self, local: &str, size: u64) -> Result<Vec<u8>> {
         let (folder, rest) = self.resolve(local)?;
-        let (parent, name) = path::split(rest)
-            .ok_or_else(|| Error::new(Kind::IsADirectory, format!("{local} is a folder")).about(local))?;
-        let parent = folder
-            .open_at(
-                PathFlags::SYMLINK_FOLLOW,
-                parent,
-                OpenFlags::DIRECTORY,
-                DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
-            )
+        let file = folder
+            .open_at(PathFlags::SYMLINK_FOLLOW, rest, OpenFlags::empty(), DescriptorFlags::READ)
             .map_err(|code| local_error(code, local))?;
-        // 64 random bits: two writers never meet, and a name that is taken is refused, not overwritten.
-        let temporary = format!(".{:016x}.part", wasip2::random::random::get_random_u64());
-        let file = parent
-            .open_at(
-                PathFlags::empty(),
-                &temporary,
-                OpenFlags::CREATE | OpenFlags::EXCLUSIVE,
-                DescriptorFlags::READ | DescriptorFlags::WRITE,
-            )
-            .map_err(|code| local_error(code, local))?;
+        let mut bytes = Vec::new();
+        loop {
+            let left = size - bytes.len() as u64;
+            if left == 0 {
+                return Ok(bytes);
+            }
+            let (piece, _) = file.read(left, bytes.len() as u64).map_err(|code| local_error(code, local))?;
+            if piece.is_empty() {
+                let message = format!("the local file {local} ended {left} bytes early");
+                return Err(Error::new(Kind::Other, message).about(local));
+            }
+            if bytes.is_empty() {
+                bytes = piece;
+            } else {
+                bytes.extend_from_slice(&piece);
+            }
+        }
+    }
+
+    fn write_small(&self, content: &SmallFile<'_>) -> Result<()> {
+        let local = content.path;
+        let (parent, name) = self.parent(local)?;
+        if content.aside {
+            match new_file(&parent, name) {
+                Ok(file) => return self.fill(&file, local, content).map_err(|code| local_error(code, local)),
+                // An earlier member of that name, which may be closed to writers.
+                Err(ErrorCode::Exist) => {}
+                Err(code) => return Err(local_error(code, local)),
+            }
+        }
+        let temporary = temporary_name();
+        let file = new_file(&parent, &temporary).map_err(|code| local_error(code, local))?;
+        self.fill(&file, &format!("{}{temporary}", directory_of(local)), content)
+            .and_then(|()| parent.rename_at(&temporary, &parent, name))
+            .map_err(|code| {
+                let _ = parent.unlink_file_at(&temporary);
+                local_error(code, local)
+            })
+    }
+
+    fn create(&self, local: &str, replace: bool) -> Result<Box<dyn LocalWriter>> {
+        let (parent, name) = self.parent(local)?;
+        let temporary = temporary_name();
+        let file = new_file(&parent, &temporary).map_err(|code| local_error(code, local))?;
         let stream = file.write_via_stream(0).map_err(|code| local_error(code, local))?;
-        let cut = local.trim_end_matches('/').rfind('/').map_or(0, |i| i + 1);
         Ok(Box::new(WasiWriter {
             stream,
             target: Some(Target {
-                temporary_path: format!("{}{temporary}", &local[..cut]),
+                temporary_path: format!("{}{temporary}", directory_of(local)),
                 temporary,
                 name: name.to_owned(),
                 path: local.to_owned(),
@@ -199,11 +272,13 @@ impl Local for WasiLocal {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.parent.take();
         let ((folder, old), (new_folder, new)) = (self.resolve(from)?, self.resolve(to)?);
         folder.rename_at(old, &new_folder, new).map_err(|code| local_error(code, to))
     }
 
     fn remove_tree(&self, local: &str) {
+        self.parent.take();
         let Ok((folder, rest)) = self.resolve(local) else { return };
         for name in self.list(local).unwrap_or_default() {
             let path = format!("{local}/{name}");
@@ -279,7 +354,7 @@ struct Target {
     replace: bool,
     /// Kept open as long as the streams.
     file: Rc<Descriptor>,
-    parent: Descriptor,
+    parent: Rc<Descriptor>,
     set: fn(&str, u32) -> bool,
 }
 
@@ -307,9 +382,8 @@ impl LocalWriter for WasiWriter {
                 // The bytes matter more than the bits: a host that cannot set them has said so in its contract.
                 let _ = (target.set)(&target.temporary_path, mode & 0o777);
             }
-            if let Some(seconds) = modified.and_then(|time| u64::try_from(time).ok()) {
-                let time = NewTimestamp::Timestamp(Datetime { seconds, nanoseconds: 0 });
-                let _ = target.file.set_times(NewTimestamp::NoChange, time);
+            if let Some(modified) = modified {
+                set_modified(&target.file, modified);
             }
             if target.replace {
                 target
@@ -386,6 +460,34 @@ impl Drop for WasiWriter {
         if let Some(target) = &self.target {
             let _ = target.parent.unlink_file_at(&target.temporary);
         }
+    }
+}
+
+/// A file that was not there before, whatever it is called.
+fn new_file(directory: &Descriptor, name: &str) -> Result<Descriptor, ErrorCode> {
+    directory.open_at(
+        PathFlags::empty(),
+        name,
+        OpenFlags::CREATE | OpenFlags::EXCLUSIVE,
+        DescriptorFlags::READ | DescriptorFlags::WRITE,
+    )
+}
+
+/// 64 random bits: two writers never meet, and a name that is taken is refused, not overwritten.
+fn temporary_name() -> String {
+    format!(".{:016x}.part", wasip2::random::random::get_random_u64())
+}
+
+/// A path without its last name, with the slash.
+fn directory_of(local: &str) -> &str {
+    &local[..local.trim_end_matches('/').rfind('/').map_or(0, |i| i + 1)]
+}
+
+/// Sets a file's time, in Unix seconds; the bytes matter more.
+fn set_modified(file: &Descriptor, modified: i64) {
+    if let Ok(seconds) = u64::try_from(modified) {
+        let time = NewTimestamp::Timestamp(Datetime { seconds, nanoseconds: 0 });
+        let _ = file.set_times(NewTimestamp::NoChange, time);
     }
 }
 

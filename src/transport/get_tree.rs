@@ -24,13 +24,13 @@ use super::job::Work;
 use super::large::compare;
 use super::put::hex;
 use super::{Overwrite, Summary, TransferOptions, Verification, local_join};
-use crate::archive::{ArchiveError, Event, Limits, Placement, Reader, Targets};
+use crate::archive::{ArchiveError, Event, Limits, Member, Placement, Reader, Targets};
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::listing::FileKind;
 use crate::firecrest::v2::models::Compression;
 use crate::http::SendError;
-use crate::local::{Local, LocalKind, LocalWriter};
+use crate::local::{Local, LocalKind, LocalWriter, SMALL, SmallFile};
 use crate::remote::RemotePath;
 use crate::session::Session;
 use crate::shell::quote;
@@ -76,7 +76,7 @@ impl Session {
         // Nothing there: beside its place, and renamed when it is whole.
         let place = if there { target.clone() } else { beside(&target, self.api.client.platform().random()) };
         files.make_directory(&place)?;
-        let got = self.fill(files, source, &place, options).await;
+        let got = self.fill(files, source, &place, !there, options).await;
         let got = got.map(|summary| Summary { directories: summary.directories + 1, ..summary });
         match got {
             Ok(summary) if there => Ok(summary),
@@ -101,9 +101,11 @@ impl Session {
         files: &Rc<dyn Local>,
         source: &RemotePath,
         place: &str,
+        aside: bool,
         options: TransferOptions,
     ) -> Result<Summary> {
         let mut unpacker = Unpacker::new(files, source, place, options, Rc::clone(self.watch()));
+        unpacker.aside = aside;
         if options.verify.or(self.options.checksum_check).unwrap_or(false) {
             (unpacker.hasher, unpacker.verified) = (Some(Sha256::new()), Verification::Checksum);
         }
@@ -413,7 +415,11 @@ struct Unpacker<'a> {
     options: TransferOptions,
     reader: Reader,
     targets: Targets,
-    writer: Option<(Box<dyn LocalWriter>, u32, i64)>,
+    /// The place is made aside, and renamed in the end.
+    aside: bool,
+    file: Option<Unpacked>,
+    /// The directory that a file was put into last, which is there.
+    parent: String,
     /// Directories that get their bits when everything is in them.
     closed: Vec<(String, u32)>,
     summary: Summary,
@@ -421,6 +427,20 @@ struct Unpacker<'a> {
     /// Of an archive's bytes, where they are verified.
     hasher: Option<Sha256>,
     verified: Verification,
+}
+
+/// A file that is being unpacked.
+struct Unpacked {
+    place: String,
+    content: Content,
+    mode: u32,
+    modified: i64,
+}
+
+enum Content {
+    /// Gathered, and written at once.
+    Small(Vec<u8>),
+    Large(Box<dyn LocalWriter>),
 }
 
 impl<'a> Unpacker<'a> {
@@ -438,7 +458,9 @@ impl<'a> Unpacker<'a> {
             options,
             reader: Reader::new(),
             targets: Targets::new(0, Limits::default()),
-            writer: None,
+            aside: false,
+            file: None,
+            parent: String::new(),
             closed: Vec::new(),
             summary: Summary::default(),
             watch,
@@ -480,19 +502,22 @@ impl<'a> Unpacker<'a> {
                                 mode => self.files.set_mode(&place, mode),
                             }
                         }
-                        Placement::File { path } => self.begin(&path, member.mode, member.mtime)?,
+                        Placement::File { path } => self.begin(&path, &member)?,
                         Placement::CopyOf { path, of } => self.copy(&path, &of, member.mode).await?,
                     }
                 }
                 Some(Event::Content(bytes)) => {
-                    if let Some((writer, ..)) = &mut self.writer {
-                        writer.write(bytes).await?;
+                    if let Some(file) = &mut self.file {
+                        match &mut file.content {
+                            Content::Small(content) => content.extend_from_slice(bytes),
+                            Content::Large(writer) => writer.write(bytes).await?,
+                        }
                         self.summary.bytes += bytes.len() as u64;
                     }
                 }
                 Some(Event::EndOfMember) => {
-                    if let Some((writer, mode, modified)) = self.writer.take() {
-                        writer.finish(Some(mode & 0o777), Some(modified)).await?;
+                    if let Some(file) = self.file.take() {
+                        self.end(file).await?;
                         self.summary.files += 1;
                         self.watch.arrived(1);
                     }
@@ -527,15 +552,35 @@ impl<'a> Unpacker<'a> {
         self.unpack(&inflated).await
     }
 
-    fn begin(&mut self, path: &str, mode: u32, modified: i64) -> Result<()> {
+    fn begin(&mut self, path: &str, member: &Member) -> Result<()> {
         let place = self.local(path);
         if self.options.overwrite == Overwrite::Skip && self.files.stat(&place, false)?.is_some() {
             self.summary.skipped += 1;
             return Ok(());
         }
-        make_parents(self.files.as_ref(), &place)?;
-        self.writer = Some((self.files.create(&place, true)?, mode, modified));
+        let parent = place.rsplit_once('/').map_or("", |(parent, _)| parent);
+        if self.parent != parent {
+            make_parents(self.files.as_ref(), &place)?;
+            self.parent = parent.to_owned();
+        }
+        let content = if member.size() <= SMALL {
+            Content::Small(Vec::with_capacity(member.size() as usize))
+        } else {
+            Content::Large(self.files.create(&place, true)?)
+        };
+        self.file = Some(Unpacked { place, content, mode: member.mode & 0o777, modified: member.mtime });
         Ok(())
+    }
+
+    async fn end(&self, file: Unpacked) -> Result<()> {
+        let Unpacked { place, content, mode, modified } = file;
+        match content {
+            Content::Small(bytes) => {
+                let file = SmallFile { path: &place, bytes: &bytes, mode, modified, aside: self.aside };
+                self.files.write_small(&file)
+            }
+            Content::Large(writer) => writer.finish(Some(mode), Some(modified)).await,
+        }
     }
 
     /// A second name of a file that came before: its bytes once more.

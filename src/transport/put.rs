@@ -337,8 +337,12 @@ fn worth_carrying(mode: u32) -> Option<u32> {
 pub(super) async fn hash(content: &Content) -> Result<String> {
     let mut hasher = Sha256::new();
     for part in content.parts() {
+        if let Some(bytes) = part.at_once() {
+            hasher.update(&bytes?);
+            continue;
+        }
         match part {
-            Part::Bytes(bytes) => hasher.update(&bytes),
+            Part::Bytes(_) => {}
             Part::File { file, offset, length } => {
                 let mut reader = file.read_from(offset).await?;
                 let mut left = length;

@@ -21,7 +21,7 @@ use crate::firecrest::v2::listing::FileKind;
 use crate::firecrest::v2::models::Compression;
 use crate::http::Part;
 use crate::local::walk::{Found, Walk};
-use crate::local::{Local, LocalFile, LocalKind, LocalReader};
+use crate::local::{Local, LocalFile, LocalKind, LocalReader, SMALL};
 use crate::remote::RemotePath;
 use crate::session::Session;
 use crate::shell::quote;
@@ -86,6 +86,10 @@ impl LocalFile for LazyFile {
 
     fn mode(&self) -> Option<u32> {
         self.local.mode(&self.path)
+    }
+
+    fn at_once(&self) -> Option<Result<Vec<u8>>> {
+        (self.size <= SMALL).then(|| self.local.read_small(&self.path, self.size))
     }
 
     fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
