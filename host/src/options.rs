@@ -19,6 +19,8 @@
 //! # Ok::<(), aiida_firecrest_host::Error>(())
 //! ```
 
+mod file;
+
 use crate::configuration::OptionDescription;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -59,25 +61,7 @@ impl Options {
     /// # Errors
     /// [`Error::Options`]: it is no JSON object.
     pub fn from_json(text: &str) -> Result<Options> {
-        use serde_json::Value;
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            // serde_json's own message can quote the text, which can hold a secret.
-            let what = if error.is_eof() { "ends too early" } else { "is no valid JSON" };
-            Error::options("", format!("the configuration {what} (line {}, column {})", error.line(), error.column()))
-        })?;
-        let Value::Object(members) = value else {
-            return Err(Error::options("", "the configuration is no JSON object of option names and values"));
-        };
-        let mut options = Options::new();
-        for (name, value) in members {
-            match value {
-                Value::String(text) => options.set(name, text),
-                Value::Number(number) => options.set(name, number.to_string()),
-                Value::Bool(flag) => options.set(name, flag.to_string()),
-                Value::Null | Value::Array(_) | Value::Object(_) => {}
-            }
-        }
-        Ok(options)
+        Ok(file::parse(text).map_err(|reason| Error::options("", reason))?.into_iter().collect())
     }
 
     /// Takes what the environment says of the described options.
