@@ -235,6 +235,26 @@ async fn a_secret_may_be_the_path_of_a_file() {
 }
 
 #[tokio::test]
+async fn a_secret_may_come_from_a_keyrings_command() {
+    let desk = Desk::open().await;
+    let keyring = desk.file("keyring", format!("{}\nuser: me\n", desk.simulator.client_secret()));
+    desk.ok(&["--secret-command", &format!("cat '{keyring}'"), "whoami"]).await;
+    let mut command = desk.command(&["--set", "client_secret=wrong-secret-xyz", "whoami"]);
+    command.env("AIIDA_FIRECREST_SECRET_COMMAND", format!("cat '{keyring}'"));
+    assert_eq!(programs::run(command).await.status.code(), Some(0));
+    for (command, why) in [
+        ("echo wrong-secret-xyz; exit 3", "exit status: 3"),
+        ("true", "printed nothing"),
+        ("printf '\\n'", "printed nothing"),
+        ("printf '\\377'", "not UTF-8"),
+    ] {
+        let line = desk.fails(2, &["--secret-command", command, "whoami"]).await;
+        assert!(line.contains("--secret-command") && line.contains(why), "{line}");
+        assert!(!line.contains("wrong-secret-xyz"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn requests_are_told_on_request() {
     let desk = Desk::open().await;
     let output = desk.run(&["--requests", "whoami"]).await;

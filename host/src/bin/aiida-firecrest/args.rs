@@ -17,8 +17,8 @@ Exit codes:
 
 Options of the plugin (url, token_uri, client_id, client_secret, compute_resource, …) come
 from --config, then from the environment as AIIDA_FIRECREST_<OPTION>, then from --set and its
-shorthands; later ones win. A secret belongs into the file or the environment: others on this
-machine can read a command line.";
+shorthands; later ones win. A secret belongs into the file, the environment or a keyring
+(--secret-command): others on this machine can read a command line.";
 
 /// Files and jobs on a supercomputer, through FirecREST and nothing else.
 #[derive(Parser)]
@@ -46,6 +46,16 @@ pub(crate) struct Global {
     /// An option of the plugin; may be repeated
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// A command whose first line of output is the client secret, for keyrings: 'secret-tool lookup service firecrest'
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "COMMAND",
+        env = "AIIDA_FIRECREST_SECRET_COMMAND",
+        hide_env_values = true
+    )]
+    pub(crate) secret_command: Option<String>,
     /// Shorthand for --set url=URL
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "URL")]
     pub(crate) url: Option<String>,

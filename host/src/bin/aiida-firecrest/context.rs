@@ -87,6 +87,11 @@ impl Context {
         Options::check_names(&described, flags.iter().map(|(name, _)| name))?;
         options.merge(flags);
         options.read_secret_files()?;
+        if let Some(command) = self.global.secret_command.clone() {
+            let told = tokio::task::spawn_blocking(move || secret_of(&command)).await;
+            let told = told.unwrap_or_else(|error| Err(error.to_string()));
+            options.set("client_secret", told.map_err(|reason| Failure::usage("--secret-command", reason))?);
+        }
         Ok(options)
     }
 
@@ -166,4 +171,21 @@ impl Drop for Context {
 /// A local path as the library wants it; the file need not be there.
 pub(crate) fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::Error(aiida_firecrest_host::Error::io(path, error)))
+}
+
+/// What a keyring's command prints. It may ask for a password, so it has this terminal.
+fn secret_of(command: &str) -> Result<String, String> {
+    use std::process::{Command, Stdio};
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::inherit()).stderr(Stdio::inherit());
+    let output = shell.output().map_err(|error| format!("there is no shell to run it: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("it failed ({})", output.status));
+    }
+    // Not repeated in a message, whatever it is.
+    let text = String::from_utf8(output.stdout).map_err(|_| "its output is not UTF-8".to_owned())?;
+    match text.lines().next().map(str::trim) {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err("it printed nothing".to_owned()),
+    }
 }
