@@ -12,6 +12,7 @@ pub mod local;
 pub mod number;
 pub mod objectstore;
 pub mod options;
+pub mod passing;
 pub mod remote;
 pub mod scheduler;
 pub mod secret;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use aiida_firecrest_host::configuration::OptionDescription;
 use aiida_firecrest_host::types::{self, ErrorKind};
-use aiida_firecrest_host::{CodeCache, Engine, Error, Options, Plugin, Policy, Result, Session};
+use aiida_firecrest_host::{CodeCache, Engine, Error, Journal, Options, Plugin, Policy, Result, Session};
 use firecrest_simulator::{Knobs, RequestRecord, Simulator};
 use tempfile::TempDir;
 
@@ -125,7 +125,7 @@ impl Rig {
 
     /// To change the default.
     pub fn setup() -> Setup {
-        Setup { knobs: Box::new(|_| {}), options: Vec::new(), policy: Policy::default() }
+        Setup { knobs: Box::new(|_| {}), options: Vec::new(), policy: Policy::default().remember(Journal::Off) }
     }
 
     /// What the session was opened with, as far as the server says it.

@@ -3,6 +3,7 @@
 use crate::cache::CodeCache;
 use crate::error::{Error, Result};
 use crate::http::{Background, Client};
+use crate::leftovers::Journals;
 use crate::limits::TICK;
 use crate::policy::Policy;
 use crate::telemetry::Telemetry;
@@ -24,6 +25,7 @@ struct Inner {
     background: Arc<Background>,
     clients: Mutex<HashMap<Vec<PathBuf>, Client>>,
     telemetry: Telemetry,
+    journals: Journals,
 }
 
 impl Engine {
@@ -45,6 +47,7 @@ impl Engine {
                 background: Arc::new(Background::start()?),
                 clients: Mutex::default(),
                 telemetry: Telemetry::new(),
+                journals: Journals::default(),
             }),
         })
     }
@@ -53,6 +56,10 @@ impl Engine {
     #[must_use]
     pub fn telemetry(&self) -> &Telemetry {
         &self.inner.telemetry
+    }
+
+    pub(crate) fn journals(&self) -> &Journals {
+        &self.inner.journals
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

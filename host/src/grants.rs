@@ -74,6 +74,11 @@ impl Grants {
             && from_bits(mode).is_some_and(|permissions| granted.dir.set_permissions(rest, permissions).is_ok())
     }
 
+    /// Is it under a folder that is granted for writing?
+    pub(crate) fn may_write(&self, path: &str) -> bool {
+        self.find(path).is_some_and(|(granted, _)| granted.access == Access::Write)
+    }
+
     /// The innermost granted folder around a path, and the way from there.
     fn find(&self, path: &str) -> Option<(&Granted, PathBuf)> {
         let path = Path::new(path);

@@ -55,6 +55,13 @@ impl WasiHttpView for State {
     }
 }
 
+impl State {
+    /// Is a local path under a folder that is granted for writing?
+    pub(crate) fn may_write(&self, path: &str) -> bool {
+        self.grants.may_write(path)
+    }
+}
+
 impl types::Host for State {}
 
 impl progress::Host for State {

@@ -7,6 +7,7 @@
 //! | memory    | bytes                                                                      | 256 MiB                                                           |
 //! | deadline  | a duration, for each call                                                  | 24 hours                                                          |
 //! | CA files  | PEM files, trusted beside the system's own                                 | the system's own                                                  |
+//! | journal   | a folder where it is remembered what a killed process leaves               | `aiida-firecrest/sessions` in the user's state folder             |
 //!
 //! **Origins.** An origin is a scheme, a host and a port, and is compared as a whole: `https://a.b` does not allow
 //! `http://a.b`, `https://a.b:8443` or `https://c.a.b`. There are no wildcards. The host's letters may be of either case; a
@@ -36,6 +37,7 @@
 //! ```
 
 use crate::error::{Error, Result};
+use crate::leftovers::Journal;
 use crate::options::Options;
 use http::Uri;
 use std::fmt;
@@ -226,6 +228,7 @@ pub struct Policy {
     memory: usize,
     deadline: Duration,
     ca_files: Vec<PathBuf>,
+    journal: Journal,
 }
 
 impl Default for Policy {
@@ -237,6 +240,7 @@ impl Default for Policy {
             memory: DEFAULT_MEMORY,
             deadline: DEFAULT_DEADLINE,
             ca_files: Vec::new(),
+            journal: Journal::User,
         }
     }
 }
@@ -281,6 +285,13 @@ impl Policy {
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Policy {
         self.ca_files.push(path.into());
+        self
+    }
+
+    /// Remembers there what a killed process leaves, so that a later session removes it.
+    #[must_use]
+    pub fn remember(mut self, journal: Journal) -> Policy {
+        self.journal = journal;
         self
     }
 
@@ -334,6 +345,12 @@ impl Policy {
     #[must_use]
     pub fn time_limit(&self) -> Duration {
         self.deadline
+    }
+
+    /// Where it is remembered what a killed process leaves.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// The PEM files trusted beside the system's certificates.

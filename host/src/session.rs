@@ -5,7 +5,8 @@
 //!
 //! **The end of a session.** A trap, the deadline or the memory limit ends the session with a typed error; so does dropping a
 //! call's future before it is done, which also cancels its requests. Later calls return [`Error::SessionEnded`]. Other sessions
-//! and the engine go on. An error of the plugin's own ([`Error::Plugin`]) ends nothing.
+//! and the engine go on. An error of the plugin's own ([`Error::Plugin`]) ends nothing. What a transfer had made on its way is removed
+//! by the next session that is opened to the same server, in this process or another ([`Journal`](crate::Journal)).
 //!
 //! **Local paths** are absolute. Where the policy grants folders, a path has to be under one of them; where it grants none,
 //! `put` and `get` grant the folder around the local path for that one call: for `put` to read, for `get` to write.
@@ -16,6 +17,7 @@ mod transport;
 use crate::bindings::exports::aiida::hpc::transport::{OverwritePolicy, TransferOptions};
 use crate::error::{Error, Result};
 use crate::instance::Instance;
+use crate::leftovers::{Entry, Journals, Leftovers, Owner, Place};
 use crate::options::Options;
 use crate::plugin::Plugin;
 use crate::policy::{Origin, Policy};
@@ -23,6 +25,7 @@ use crate::progress::{Answer, Status};
 use crate::telemetry::Telemetry;
 use crate::types;
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use wasmtime::component::ResourceAny;
 
 /// An open transport. See the [module](self).
@@ -30,11 +33,17 @@ pub struct Session {
     instance: Instance,
     handle: ResourceAny,
     policy: Policy,
+    owner: Owner,
+    journals: Journals,
+    /// Begun with the first call that may leave something.
+    entry: Option<Entry>,
 }
 
 /// A second session in the same instance, to copy to: [`Session::copy_to`].
 pub struct Peer {
     handle: ResourceAny,
+    owner: Owner,
+    entry: Mutex<Option<Entry>>,
 }
 
 /// Runs one call of the contract that returns `result<_, error>`.
@@ -48,6 +57,17 @@ macro_rules! call {
     }};
 }
 use call;
+
+/// The same for a call that makes things on its way: what it is about is remembered until it has ended.
+macro_rules! working_call {
+    ($session:expr, $place:expr, |$plugin:ident, $store:ident, $handle:ident| $call:expr) => {{
+        $session.note($place).await?;
+        let ended = call!($session, |$plugin, $store, $handle| $call);
+        $session.settle(&ended);
+        ended
+    }};
+}
+use working_call;
 
 impl Session {
     /// Opens a session: the plugin checks the options, gets a token and asks the server for its version and limits.
@@ -93,7 +113,66 @@ impl Session {
             }
             instance.state()?.hooks.origins = policy.origins().into();
         }
-        Ok(Session { instance, handle, policy })
+        let owner = Owner::of(plugin, options);
+        let journals = plugin.engine().journals().clone();
+        let mut session = Session { instance, handle, policy, owner, journals, entry: None };
+        session.tidy_after_others().await?;
+        Ok(session)
+    }
+
+    /// Removes what sessions to the same server left that are no more. What cannot be removed now stays remembered.
+    async fn tidy_after_others(&mut self) -> Result<()> {
+        let Some(folder) = self.policy.journal().folder() else { return Ok(()) };
+        if !self.journals.due(&folder, &self.owner) {
+            return Ok(());
+        }
+        for left in Leftovers::find(&folder, &self.owner) {
+            let (mark, remote) = (left.mark().to_owned(), left.remote());
+            let tidied = call!(self, |plugin, store, handle| plugin
+                .aiida_hpc_transport()
+                .session()
+                .call_tidy(store, handle, &mark, &remote));
+            match tidied {
+                Ok(there) => {
+                    let local = tokio::task::spawn_blocking(move || {
+                        let count = left.tidy_local();
+                        left.forget();
+                        count
+                    });
+                    let here = local.await.unwrap_or_default();
+                    tracing::info!(there, here, "removed what a session left that had ended in the middle of a call");
+                }
+                Err(error) => tracing::warn!(%error, "a session left something, which cannot be removed now"),
+            }
+        }
+        Ok(())
+    }
+
+    /// A call begins that may leave something.
+    async fn note(&mut self, place: Place) -> Result<()> {
+        if self.entry.is_none() {
+            self.entry = self.entry_of(&self.owner.clone()).await?;
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.note(place);
+        }
+        Ok(())
+    }
+
+    fn settle<T>(&mut self, ended: &Result<T>) {
+        if let Some(entry) = &mut self.entry {
+            entry.settle(ended);
+        }
+    }
+
+    async fn entry_of(&mut self, owner: &Owner) -> Result<Option<Entry>> {
+        let Some(folder) = self.policy.journal().folder() else { return Ok(None) };
+        let handle = self.handle;
+        let mark = self
+            .instance
+            .run(async |plugin, store| plugin.aiida_hpc_transport().session().call_mark(store, handle).await)
+            .await?;
+        Ok(Entry::begin(&self.journals, &folder, owner, &mark))
     }
 
     /// Opens a second session in this instance, to copy files to with [`Session::copy_to`]. Its origins have to be allowed by this
@@ -104,7 +183,7 @@ impl Session {
     pub async fn open_peer(&mut self, options: &Options, state: Option<&[u8]>) -> Result<Peer> {
         share_budget(&mut self.instance, options)?;
         let handle = open_handle(&mut self.instance, options, state).await?;
-        Ok(Peer { handle })
+        Ok(Peer { handle, owner: self.owner.with(options), entry: Mutex::default() })
     }
 
     /// What another session needs to open without a request: opaque, and as secret as a password.
@@ -148,6 +227,12 @@ fn share_budget(instance: &mut Instance, options: &Options) -> Result<()> {
         instance.state()?.hooks.client.limit(&origin.to_string(), budget);
     }
     Ok(())
+}
+
+impl Peer {
+    fn entry(&self) -> MutexGuard<'_, Option<Entry>> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 async fn open_handle(instance: &mut Instance, options: &Options, state: Option<&[u8]>) -> Result<ResourceAny> {

@@ -83,6 +83,7 @@ async fn tell_meanwhile(watch: &Watch, call: LocalBoxFuture<'_, ()>) {
 thread_local! {
     // One call at a time, whichever session it is of; a copy from one to another is of both.
     static WATCH: Rc<Watch> = Rc::default();
+    static MARK: u64 = wasip2::random::random::get_random_u64();
 }
 
 /// A list of ours as one of the contract's. A plain loop: an iterator that collects in place is three times the code, for each type.
@@ -95,12 +96,12 @@ fn converted<A, B: From<A>>(list: Vec<A>) -> Vec<B> {
 }
 
 fn platform() -> Rc<WasiPlatform> {
-    Rc::new(WasiPlatform::new(WATCH.with(Rc::clone)))
+    Rc::new(WasiPlatform::new(WATCH.with(Rc::clone), MARK.with(|mark| *mark)))
 }
 
 /// The folders that the host grants in this call.
 fn local() -> WasiLocal {
-    WasiLocal::new(Permissions { get: permissions::get, set: permissions::set })
+    WasiLocal::new(MARK.with(|mark| *mark), Permissions { get: permissions::get, set: permissions::set })
 }
 
 fn now() -> Duration {

@@ -11,6 +11,7 @@ use super::{Plugin, converted, local, platform, run, run_watched};
 use crate::firecrest::v2::listing::{self, FileKind as Kind};
 use crate::firecrest::v2::models::{Compression, Stat};
 use crate::local::stream::{HostFile, HostWriter};
+use crate::passing;
 use crate::session::Session;
 use crate::transport::archive::{CompressOptions, ExtractOptions};
 use crate::transport::exec::Command;
@@ -33,6 +34,14 @@ impl wit::GuestSession for Session {
 
     fn origins(&self) -> Vec<String> {
         self.origins()
+    }
+
+    fn mark(&self) -> String {
+        passing::mark(self.api.client.platform().mark())
+    }
+
+    fn tidy(&self, mark: String, places: Vec<String>) -> Result<u32, Error> {
+        Ok(run_watched("tidy", &mark, self.tidy_after(&mark, &places))?)
     }
 
     fn whoami(&self) -> Result<Identity, Error> {

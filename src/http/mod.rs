@@ -299,6 +299,9 @@ pub trait Platform {
     /// Unpredictable bits.
     fn random(&self) -> u64;
 
+    /// Unpredictable bits that are the same as long as the instance lives.
+    fn mark(&self) -> u64;
+
     /// The call that is under way. A stop ends [`Platform::send`], [`Platform::sleep`] and the reading of bodies early.
     fn watch(&self) -> &Rc<Watch>;
 }

@@ -35,12 +35,13 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub struct WasiPlatform {
     watch: Rc<Watch>,
+    mark: u64,
 }
 
 impl WasiPlatform {
-    /// For the calls of that watch.
-    pub fn new(watch: Rc<Watch>) -> Self {
-        Self { watch }
+    /// For the calls of that watch, in the instance of that mark.
+    pub fn new(watch: Rc<Watch>, mark: u64) -> Self {
+        Self { watch, mark }
     }
 }
 
@@ -79,6 +80,10 @@ impl Platform for WasiPlatform {
 
     fn random(&self) -> u64 {
         wasip2::random::random::get_random_u64()
+    }
+
+    fn mark(&self) -> u64 {
+        self.mark
     }
 
     fn watch(&self) -> &Rc<Watch> {

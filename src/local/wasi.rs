@@ -13,6 +13,7 @@ use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
 use super::{Local, LocalFile, LocalKind, LocalReader, LocalStat, LocalWriter, SmallFile, path, stream};
 use crate::error::{Error, Kind, Result};
+use crate::passing;
 
 /// How permission bits of local files are read and set: the host does it, wasi:filesystem has none.
 #[derive(Clone, Copy)]
@@ -27,6 +28,7 @@ pub struct Permissions {
 pub struct WasiLocal {
     folders: Rc<[(Rc<Descriptor>, String)]>,
     names: Vec<String>,
+    mark: u64,
     permissions: Permissions,
     /// The directory of the file that was written last, by its path with a slash: the files of a tree come directory by directory.
     parent: RefCell<Option<(String, Rc<Descriptor>)>>,
@@ -35,11 +37,11 @@ pub struct WasiLocal {
 }
 
 impl WasiLocal {
-    /// Asks the host which folders there are.
-    pub fn new(permissions: Permissions) -> Self {
+    /// Asks the host which folders there are. `mark`: in the names of what does not stay.
+    pub fn new(mark: u64, permissions: Permissions) -> Self {
         let folders: Rc<[_]> = get_directories().into_iter().map(|(d, name)| (Rc::new(d), name)).collect();
         let names = folders.iter().map(|(_, name)| name.clone()).collect();
-        Self { folders, names, permissions, parent: RefCell::default(), new_mode: Cell::default() }
+        Self { folders, names, mark, permissions, parent: RefCell::default(), new_mode: Cell::default() }
     }
 
     /// The directory that a file is in, opened, and the file's name there.
@@ -62,6 +64,11 @@ impl WasiLocal {
         let opened = Rc::new(opened.map_err(|code| local_error(code, local))?);
         self.parent.replace(Some((directory.to_owned(), Rc::clone(&opened))));
         Ok((opened, name))
+    }
+
+    /// Two writers never meet, and a name that is taken is refused, not overwritten.
+    fn temporary_name(&self) -> String {
+        passing::part(self.mark, wasip2::random::random::get_random_u64())
     }
 
     /// Fills a new file.
@@ -206,7 +213,7 @@ impl Local for WasiLocal {
                 Err(code) => return Err(local_error(code, local)),
             }
         }
-        let temporary = temporary_name();
+        let temporary = self.temporary_name();
         let file = new_file(&parent, &temporary).map_err(|code| local_error(code, local))?;
         self.fill(&file, &format!("{}{temporary}", directory_of(local)), content)
             .and_then(|()| parent.rename_at(&temporary, &parent, name))
@@ -218,7 +225,7 @@ impl Local for WasiLocal {
 
     fn create(&self, local: &str, replace: bool) -> Result<Box<dyn LocalWriter>> {
         let (parent, name) = self.parent(local)?;
-        let temporary = temporary_name();
+        let temporary = self.temporary_name();
         let file = new_file(&parent, &temporary).map_err(|code| local_error(code, local))?;
         let stream = file.write_via_stream(0).map_err(|code| local_error(code, local))?;
         Ok(Box::new(WasiWriter {
@@ -471,11 +478,6 @@ fn new_file(directory: &Descriptor, name: &str) -> Result<Descriptor, ErrorCode>
         OpenFlags::CREATE | OpenFlags::EXCLUSIVE,
         DescriptorFlags::READ | DescriptorFlags::WRITE,
     )
-}
-
-/// 64 random bits: two writers never meet, and a name that is taken is refused, not overwritten.
-fn temporary_name() -> String {
-    format!(".{:016x}.part", wasip2::random::random::get_random_u64())
 }
 
 /// A path without its last name, with the slash.

@@ -37,12 +37,12 @@ const ROUNDS: u32 = 3;
 
 /// A directory with 32 bits in its spelling.
 pub fn spelled(directory: &RemotePath, bits: u64) -> String {
-    let mut text = directory.as_str().to_owned();
-    for bit in 0..32 {
-        text.push_str(if bits >> bit & 1 == 0 { "/" } else { "/." });
-    }
-    text.push_str("/.");
-    text
+    format!("{directory}{}/.", steps(bits))
+}
+
+/// 32 bits as steps that lead nowhere.
+pub fn steps(bits: u64) -> String {
+    (0..32).map(|bit| if bits >> bit & 1 == 0 { "/" } else { "/." }).collect()
 }
 
 /// The plain form of a directory: without steps that lead nowhere. What is no absolute path stays as it is.

@@ -180,9 +180,9 @@ impl Session {
         place: &RemotePath,
         options: TransferOptions,
     ) -> Result<Summary> {
-        let mark = self.api.client.platform().random();
-        let archive = self.temporary_folder().await?.join(&format!(".aiida-firecrest-{mark:016x}.tar"))?;
-        let landing = other.temporary_folder().await?.join(&format!(".aiida-firecrest-{mark:016x}.tar"))?;
+        let name = format!("{}.tar", self.passing_name());
+        let archive = self.temporary_folder().await?.join(&name)?;
+        let landing = other.temporary_folder().await?.join(&name)?;
         let moved = match self.pack(source, &archive, options).await {
             Ok(()) => self.move_archive(&archive, other, &landing, place, options).await,
             Err(error) => Err(error),

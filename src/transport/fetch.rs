@@ -79,7 +79,8 @@ impl Session {
     ) -> Result<T> {
         let account = self.check_large("get", source.as_str())?;
         let (plain, second_name) = self.plain_source(source).await?;
-        let plain = plain.spelled(self.api.client.platform().random());
+        let platform = self.api.client.platform();
+        let plain = plain.spelled(platform.mark(), platform.random());
         let mut ended = Vec::new();
         let begun = loop {
             match self.api.transfer_download(&plain, account).await {

@@ -74,7 +74,7 @@ impl Session {
             make_parents(files.as_ref(), &target)?;
         }
         // Nothing there: beside its place, and renamed when it is whole.
-        let place = if there { target.clone() } else { beside(&target, self.api.client.platform().random()) };
+        let place = if there { target.clone() } else { self.beside(&target) };
         files.make_directory(&place)?;
         let got = self.fill(files, source, &place, !there, options).await;
         let got = got.map(|summary| Summary { directories: summary.directories + 1, ..summary });
@@ -389,12 +389,6 @@ impl Session {
         }
         Ok(summary)
     }
-}
-
-/// A place beside a path that nobody has.
-fn beside(target: &str, random: u64) -> String {
-    let cut = target.rfind('/').map_or(0, |i| i + 1);
-    format!("{}.{random:016x}.part", &target[..cut])
 }
 
 /// Makes the directories above a path.

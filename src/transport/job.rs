@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::firecrest::errors;
 use crate::firecrest::v2::jobs::{Script, Submission};
 use crate::http::retry::Effect;
+use crate::passing::PREFIX;
 use crate::remote::RemotePath;
 use crate::scheduler::service::JobQuery;
 use crate::scheduler::state::JobState;
@@ -80,8 +81,8 @@ impl Session {
             return Err(Error::new(Kind::TooLarge, message).about(work.operation));
         }
         let folder = self.temporary_folder().await?;
-        let mark = format!("{:016x}", self.api.client.platform().random());
-        let result = folder.join(&format!(".aiida-firecrest-{mark}"))?;
+        let mark = self.passing_mark();
+        let result = folder.join(&format!("{}{mark}", PREFIX))?;
         let submission = Submission {
             script: Script::Text(self.script(&work, &result, &mark)?),
             // Not the body's: Slurm starts a job whose directory is not there in another, without a word.

@@ -221,21 +221,10 @@ impl Session {
         let start = platform.monotonic();
         let mut others = ended.to_vec();
         loop {
-            for job in self.api.latest_jobs().await.unwrap_or_default() {
-                let id = job.job.job_id.joined();
-                if !job.job.name.is_some_and(|name| name.ends_with("FileTransfer")) || others.contains(&id) {
-                    continue;
-                }
-                let Ok(metadata) = self.api.job_metadata(&id).await else { continue };
-                if metadata.script.is_some_and(|script| script.contains(path.as_str())) {
-                    let logs = [metadata.standard_output, metadata.standard_error].map(Option::unwrap_or_default);
-                    let [output_log, error_log] = logs;
-                    let job = TransferJob { job_id: id, output_log, error_log };
-                    self.end_transfer(&job).await;
-                    self.remove_logs(&job).await;
-                    return Some(job.job_id);
-                }
-                others.push(id);
+            if let Ok(Some(job)) = self.transfer_of(&[path.as_str()], &mut others).await {
+                self.end_transfer(&job).await;
+                self.remove_logs(&job).await;
+                return Some(job.job_id);
             }
             let passed = platform.monotonic().saturating_sub(start);
             if passed >= patience {
@@ -243,6 +232,24 @@ impl Session {
             }
             platform.sleep((passed / 2).clamp(FIRST_LOOK, Duration::from_secs(4))).await;
         }
+    }
+
+    /// A transfer job of the server's whose script has one of these texts in it. `others`: jobs that are not it, to which this adds.
+    pub(super) async fn transfer_of(&self, texts: &[&str], others: &mut Vec<String>) -> Result<Option<TransferJob>> {
+        for job in self.api.latest_jobs().await? {
+            let id = job.job.job_id.joined();
+            if !job.job.name.is_some_and(|name| name.ends_with("FileTransfer")) || others.contains(&id) {
+                continue;
+            }
+            let Ok(metadata) = self.api.job_metadata(&id).await else { continue };
+            if metadata.script.is_some_and(|script| texts.iter().any(|text| script.contains(text))) {
+                let logs = [metadata.standard_output, metadata.standard_error].map(Option::unwrap_or_default);
+                let [output_log, error_log] = logs;
+                return Ok(Some(TransferJob { job_id: id, output_log, error_log }));
+            }
+            others.push(id);
+        }
+        Ok(None)
     }
 
     /// Many at once; those of a stream one after the other.

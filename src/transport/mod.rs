@@ -16,13 +16,12 @@ pub mod pattern;
 pub mod put;
 pub mod put_tree;
 pub mod stream;
+mod tidy;
 
 use std::rc::Rc;
-use std::time::Duration;
 
-use crate::concurrent::all;
-use crate::error::{Kind, Result};
-use crate::remote::RemotePath;
+use crate::error::Result;
+use crate::passing;
 use crate::session::Session;
 use crate::watch::Watch;
 
@@ -94,32 +93,28 @@ fn sum(each: Vec<Result<Summary>>) -> Result<Summary> {
     Ok(all)
 }
 
-/// After a removal that failed, though it may be repeated: what made it fail may pass.
-const TIDY_PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::ZERO];
-
 impl Session {
     /// The call that is under way.
     fn watch(&self) -> &Rc<Watch> {
         self.api.client.platform().watch()
     }
 
-    /// Removes what was made on the way, whether the host has said stop or not. What cannot be removed, and what was never there, is
-    /// not worth an error.
-    async fn tidy(&self, paths: &[&RemotePath]) {
-        let each = paths.iter().map(|path| async move {
-            for pause in TIDY_PAUSES {
-                match self.api.rm(path).await {
-                    Err(error) if error.kind != Kind::NotFound => self.api.client.platform().sleep(pause).await,
-                    _ => return,
-                }
-            }
-        });
-        self.watch().shielded(all(each)).await;
+    /// A name for something that does not stay on the cluster.
+    fn passing_name(&self) -> String {
+        format!("{}{}", passing::PREFIX, self.passing_mark())
     }
 
-    /// A name for something that does not stay.
-    fn passing_name(&self) -> String {
-        format!(".aiida-firecrest-{:016x}", self.api.client.platform().random())
+    /// What such names end in: the instance's mark, by which they are found when it is gone, and bits that are this one's own.
+    fn passing_mark(&self) -> String {
+        let platform = self.api.client.platform();
+        passing::own(platform.mark(), platform.random())
+    }
+
+    /// A place beside a local path that nobody has.
+    fn beside(&self, target: &str) -> String {
+        let platform = self.api.client.platform();
+        let cut = target.rfind('/').map_or(0, |i| i + 1);
+        format!("{}{}", &target[..cut], passing::part(platform.mark(), platform.random()))
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::raw::Raw;
 
-static HOSTILE: LazyLock<Plugin> = LazyLock::new(|| {
+pub(crate) static HOSTILE: LazyLock<Plugin> = LazyLock::new(|| {
     Plugin::from_bytes(engine(), include_bytes!(env!("HOSTILE_PLUGIN_WASM"))).expect("a plugin of the contract")
 });
 

@@ -24,6 +24,7 @@
 //! | `cli_cluster` | compress, extract, exec                                                            |
 //! | `cli_sync`    | sync, both ways                                                                    |
 //! | `cli_stop`    | Ctrl-C in the middle, and the progress bar                                         |
+//! | `kill`        | SIGKILL in every phase, dropped calls, and the next session that cleans up         |
 //! | `pyfirecrest` | the simulator, by the public package                                               |
 //!
 //! `desk`, `programs`, `puppet` and `raw` are what these need besides the harness: a place to run the command line at, the built
@@ -43,6 +44,7 @@ mod files;
 mod host;
 mod hostile;
 mod jobs;
+mod kill;
 mod large;
 mod names;
 mod programs;

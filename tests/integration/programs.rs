@@ -54,7 +54,7 @@ fn command(program: &Path) -> Command {
     }
     let home = target_folder().join("test-home");
     std::fs::create_dir_all(&home).expect("a home");
-    command.env("HOME", &home).env("XDG_CACHE_HOME", home.join("cache"));
+    command.env("HOME", &home).env("XDG_CACHE_HOME", home.join("cache")).env("XDG_STATE_HOME", home.join("state"));
     command
 }
 

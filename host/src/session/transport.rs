@@ -2,16 +2,17 @@
 //!
 //! What each function means, and which errors it has, is written in `wit/transport.wit`; remote paths are absolute POSIX paths.
 
-use super::{Peer, Session, call};
+use super::{Peer, Session, call, working_call};
 use crate::configuration::Identity;
 use crate::error::{Error, Result};
+use crate::leftovers::Place;
 use crate::policy::{Access, folders_for, plain};
 use crate::transport::{
     Command, CommandOutput, CompressOptions, Entry, ExtractOptions, FileStat, ListOptions, TransferOptions,
     TransferSummary,
 };
 use crate::types::FileKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime::component::Resource;
@@ -82,7 +83,7 @@ impl Session {
 
     /// Moves a file or a directory to a new name on the same cluster.
     pub async fn rename(&mut self, path: &str, new_path: &str) -> Result<()> {
-        call!(self, |plugin, store, handle| plugin
+        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_rename(store, handle, path, new_path))
@@ -90,18 +91,15 @@ impl Session {
 
     /// Copies a file or a tree to a new place on the same cluster.
     pub async fn copy(&mut self, path: &str, target: &str, dereference: bool) -> Result<()> {
-        call!(self, |plugin, store, handle| plugin.aiida_hpc_transport().session().call_copy(
-            store,
-            handle,
-            path,
-            target,
-            dereference
-        ))
+        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
+            .aiida_hpc_transport()
+            .session()
+            .call_copy(store, handle, path, target, dereference))
     }
 
     /// Makes `link` a symlink to `target`.
     pub async fn symlink(&mut self, target: &str, link: &str) -> Result<()> {
-        call!(self, |plugin, store, handle| plugin
+        working_call!(self, Place::remote(link), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_symlink(store, handle, target, link))
@@ -130,7 +128,10 @@ impl Session {
 
     /// The SHA-256 checksum of a file, in lower-case hexadecimal digits.
     pub async fn checksum(&mut self, path: &str) -> Result<String> {
-        call!(self, |plugin, store, handle| plugin.aiida_hpc_transport().session().call_checksum(store, handle, path))
+        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
+            .aiida_hpc_transport()
+            .session()
+            .call_checksum(store, handle, path))
     }
 
     /// A file's bytes, or a piece of them. `too-large` past the server's direct limit.
@@ -159,7 +160,7 @@ impl Session {
     ) -> Result<u64> {
         let stream: DynOutputStream = Box::new(AsyncWriteStream::new(STREAM_BUFFER, Pin::new(Box::new(into))));
         let stream: Resource<DynOutputStream> = self.push(stream)?;
-        call!(self, |plugin, store, handle| plugin
+        working_call!(self, Place::remote(path), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_read_stream(store, handle, path, offset, length, stream))
@@ -175,7 +176,7 @@ impl Session {
     ) -> Result<()> {
         let stream: DynInputStream = Box::new(AsyncReadStream::new(from));
         let stream: Resource<DynInputStream> = self.push(stream)?;
-        call!(self, |plugin, store, handle| plugin
+        working_call!(self, Place::remote(path), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_write_stream(store, handle, path, stream, size, mode))
@@ -191,7 +192,7 @@ impl Session {
         options: &TransferOptions,
     ) -> Result<TransferSummary> {
         let local = self.grant_around(local.as_ref(), Access::Read, false)?;
-        let done = call!(self, |plugin, store, handle| plugin
+        let done = working_call!(self, Place::remote(remote), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_put(store, handle, &local, remote, *options));
@@ -209,17 +210,19 @@ impl Session {
         options: &TransferOptions,
     ) -> Result<TransferSummary> {
         let local = self.grant_around(local.as_ref(), Access::Write, options.parents)?;
-        let done = call!(self, |plugin, store, handle| plugin
-            .aiida_hpc_transport()
-            .session()
-            .call_get(store, handle, remote, &local, *options));
+        let writable = self.instance.state()?.may_write(&local).then(|| PathBuf::from(&local));
+        let done =
+            working_call!(self, Place { remote: remote.to_owned(), local: writable }, |plugin, store, handle| plugin
+                .aiida_hpc_transport()
+                .session()
+                .call_get(store, handle, remote, &local, *options));
         self.take_back()?;
         done
     }
 
     /// Packs files and directories into an archive on the cluster.
     pub async fn compress(&mut self, sources: &[String], archive: &str, options: &CompressOptions) -> Result<()> {
-        call!(self, |plugin, store, handle| plugin
+        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_compress(store, handle, sources, archive, options))
@@ -227,7 +230,7 @@ impl Session {
 
     /// Unpacks an archive on the cluster into a directory, which is made if missing.
     pub async fn extract(&mut self, archive: &str, target: &str, options: &ExtractOptions) -> Result<()> {
-        call!(self, |plugin, store, handle| plugin
+        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_extract(store, handle, archive, target, *options))
@@ -241,16 +244,24 @@ impl Session {
         target: &str,
         options: &TransferOptions,
     ) -> Result<TransferSummary> {
-        let other = other.handle;
-        call!(self, |plugin, store, handle| plugin
+        self.note_at(other, target).await?;
+        let handle_there = other.handle;
+        let ended = working_call!(self, Place::remote(path), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
-            .call_copy_to(store, handle, path, other, target, *options))
+            .call_copy_to(store, handle, path, handle_there, target, *options));
+        if let Some(entry) = &mut *other.entry() {
+            entry.settle(&ended);
+        }
+        ended
     }
 
     /// Runs a command as a short job, waits for it, and returns what it left. A non-zero exit code is no error.
     pub async fn exec(&mut self, command: &Command) -> Result<CommandOutput> {
-        call!(self, |plugin, store, handle| plugin.aiida_hpc_transport().session().call_exec(store, handle, command))
+        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
+            .aiida_hpc_transport()
+            .session()
+            .call_exec(store, handle, command))
     }
 
     /// Grants what a transfer needs, and says how the plugin is to call the local path.
@@ -262,6 +273,19 @@ impl Session {
             Some(text) => Ok(text.to_owned()),
             None => Err(Error::policy(local.display(), "a local path has to be UTF-8")),
         }
+    }
+
+    /// The call that begins may leave something at the other end, too.
+    async fn note_at(&mut self, other: &Peer, target: &str) -> Result<()> {
+        let begun = if other.entry().is_none() { self.entry_of(&other.owner).await? } else { None };
+        let mut entry = other.entry();
+        if begun.is_some() {
+            *entry = begun;
+        }
+        if let Some(entry) = &mut *entry {
+            entry.note(Place::remote(target));
+        }
+        Ok(())
     }
 
     /// What was granted for one call ends with it.

@@ -12,7 +12,7 @@ use crate::firecrest::Call;
 use crate::http::retry::Effect;
 use crate::http::{Method, Url};
 use crate::remote::RemotePath;
-use crate::scheduler::once::spelled;
+use crate::scheduler::once::steps;
 
 /// A path that means itself in every script of the server: no character that a shell or HTML would read as anything else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +25,10 @@ impl PlainPath {
         path.as_str().chars().all(plain).then(|| Self(path.as_str().to_owned()))
     }
 
-    /// The same path in a spelling of its own, by which a job that was given it is told from others.
-    pub fn spelled(&self, bits: u64) -> Self {
-        match RemotePath::parse(&self.0).ok().as_ref().and_then(RemotePath::split) {
-            Some((parent, name)) => Self(format!("{}/{name}", spelled(&parent, bits))),
+    /// The same path in a spelling of its own, by which a job that was given it is told from others: an instance's mark, and its own bits.
+    pub fn spelled(&self, mark: u64, bits: u64) -> Self {
+        match self.0.rsplit_once('/') {
+            Some((parent, name)) => Self(format!("{parent}{}{}/./{name}", steps(mark), steps(bits))),
             None => self.clone(),
         }
     }

@@ -87,6 +87,10 @@ impl Platform for Wire {
         Box::pin(async {})
     }
 
+    fn mark(&self) -> u64 {
+        1
+    }
+
     fn unix_now(&self) -> u64 {
         1_795_500_000 + self.clock.get()
     }

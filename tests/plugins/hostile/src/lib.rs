@@ -135,6 +135,15 @@ impl wit::GuestSession for Session {
         vec!["http://127.0.0.1:1".into(), "http://169.254.169.254".into()]
     }
 
+    fn mark(&self) -> String {
+        // It would be the name of a file of the host's.
+        "../../../../../../tmp/hostile-mark".into()
+    }
+
+    fn tidy(&self, _mark: String, _places: Vec<String>) -> Reply<u32> {
+        nothing()
+    }
+
     fn read(&self, path: String, _offset: u64, _length: Option<u64>) -> Reply<Vec<u8>> {
         act(&path).map(String::into_bytes)
     }
