@@ -17,7 +17,8 @@ mod nested;
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     match component() {
         Ok(wasm) => {
             println!("cargo::rustc-env=AIIDA_FIRECREST_WASM={}", wasm.display());
+            println!("cargo::rustc-env=AIIDA_FIRECREST_NAME={}", name(&wasm));
             ExitCode::SUCCESS
         }
         Err(message) => {
@@ -32,6 +34,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What tells this component from those of other builds: for the compiled-code cache, which then need not hash it at every start.
+fn name(wasm: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    let bytes = fs::read(wasm).unwrap_or_default();
+    bytes.hash(&mut hasher);
+    format!("{}-{}-{:016x}", env!("CARGO_PKG_VERSION"), bytes.len(), hasher.finish())
 }
 
 fn component() -> Result<PathBuf, String> {

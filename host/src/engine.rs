@@ -26,6 +26,7 @@ struct Inner {
     clients: Mutex<HashMap<Vec<PathBuf>, Client>>,
     telemetry: Telemetry,
     journals: Journals,
+    cache: CodeCache,
 }
 
 impl Engine {
@@ -38,7 +39,6 @@ impl Engine {
         config.epoch_interruption(true);
         // A trap is reported in one line; frames of a stripped component have no names.
         config.wasm_backtrace_max_frames(None);
-        config.cache(cache.open());
         let wasmtime = wasmtime::Engine::new(&config).map_err(|error| Error::Runtime(format!("{error:#}")))?;
         start_clock(&wasmtime)?;
         Ok(Engine {
@@ -48,6 +48,7 @@ impl Engine {
                 clients: Mutex::default(),
                 telemetry: Telemetry::new(),
                 journals: Journals::default(),
+                cache: cache.clone(),
             }),
         })
     }
@@ -60,6 +61,11 @@ impl Engine {
 
     pub(crate) fn journals(&self) -> &Journals {
         &self.inner.journals
+    }
+
+    /// Where compiled code is kept.
+    pub(crate) fn cache(&self) -> &CodeCache {
+        &self.inner.cache
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

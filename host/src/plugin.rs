@@ -26,7 +26,7 @@ use crate::policy::Policy;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 
 /// The component that this library was built with.
 const BUILT_IN: &[u8] = include_bytes!(env!("AIIDA_FIRECREST_WASM"));
@@ -76,7 +76,8 @@ impl Plugin {
         let inspection = Inspection::of(bytes)?;
         inspection.check()?;
         let compiled = |error: wasmtime::Error| LoadError::Invalid(crate::error::one_line(&format!("{error:#}")));
-        let component = Component::from_binary(engine.wasmtime(), bytes).map_err(compiled)?;
+        let name = built_in.then_some(env!("AIIDA_FIRECREST_NAME"));
+        let component = engine.cache().component(engine.wasmtime(), bytes, name).map_err(compiled)?;
         let linker = linker(engine).map_err(|error| Error::Runtime(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(&component).and_then(bindings::PluginPre::new).map_err(compiled)?;
         Ok(Plugin { inner: Arc::new(Inner { engine: engine.clone(), pre, inspection, built_in }) })

@@ -115,7 +115,7 @@ fn start_tracing(verbose: u8) {
     let filter = match verbose {
         0 => "off",
         1 => "aiida_firecrest_host=debug",
-        2 => "debug,wasmtime=info,wasmtime_internal_cache=info,cranelift=off",
+        2 => "debug,wasmtime=info,cranelift=off",
         _ => "trace",
     };
     let mut filter = EnvFilter::try_from_env("AIIDA_FIRECREST_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
