@@ -22,7 +22,8 @@
 //!
 //! - **Budget**: all sessions share one a minute for each origin; who waits and who goes first is in `pace.rs`.
 //!
-//! The client runs on a small runtime of its own, so that a pooled connection survives the runtime of the session that opened it.
+//! Connections live on a small runtime of their own, so that a pooled one survives the runtime of the session that opened it. All else
+//! of a request runs where the session's call runs: each hop to another thread costs as much as the plugin's whole part of a request.
 
 mod body;
 mod connect;
@@ -38,13 +39,14 @@ use body::{About, Attempt, OutgoingBody, Pending, REPEAT, TimedBody};
 use connect::Connector;
 use errors::Failure;
 use http_body_util::BodyExt;
+use hyper::rt::{Executor, Sleep, Timer};
 use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use pace::{Class, Member, Paces};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::runtime::{Handle, Runtime};
 use tracing::Instrument;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -70,12 +72,33 @@ impl Background {
             .map_err(|error| crate::Error::Runtime(format!("no thread for the HTTP client: {error}")))
     }
 
-    fn spawn<F>(&self, future: F) -> AbortOnDrop<F::Output>
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        let runtime = self.runtime.as_ref().expect("present until dropped");
-        AbortOnDrop(runtime.spawn(future))
+    fn handle(&self) -> Handle {
+        self.runtime.as_ref().expect("present until dropped").handle().clone()
+    }
+}
+
+/// Spawns, and takes time, on the connections' runtime, whichever thread asks.
+#[derive(Clone)]
+struct OnBackground(Handle);
+
+impl<F> Executor<F> for OnBackground
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+impl Timer for OnBackground {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        let _there = self.0.enter();
+        TokioTimer::new().sleep(duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        let _there = self.0.enter();
+        TokioTimer::new().sleep_until(deadline)
     }
 }
 
@@ -88,18 +111,11 @@ impl Drop for Background {
     }
 }
 
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// A pooled client; clones share the pool.
 #[derive(Clone)]
 pub(crate) struct Client {
     inner: legacy::Client<Connector, OutgoingBody>,
+    /// Keeps the connections' runtime.
     background: Arc<Background>,
     member: Arc<Member>,
 }
@@ -112,11 +128,12 @@ impl Client {
 
     /// A client that trusts these certificates (PEM) beside the system's.
     pub(crate) fn new(policy: &Policy, background: Arc<Background>) -> Result<Client> {
-        let connector = Connector::new(policy.ca_files())?;
-        let inner = legacy::Client::builder(TokioExecutor::new())
+        let place = OnBackground(background.handle());
+        let connector = Connector::new(policy.ca_files(), background.handle())?;
+        let inner = legacy::Client::builder(place.clone())
             .pool_idle_timeout(POOL_IDLE)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
+            .pool_timer(place.clone())
+            .timer(place)
             .http2_adaptive_window(true)
             .build(connector);
         let member = Member::new(background.paces.clone());
@@ -139,12 +156,11 @@ impl Client {
         let length = request.headers().get(::http::header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let request = request.map(|body| OutgoingBody::new(body, length, attempt.clone()));
-        let exchange = connect::ATTEMPT.scope(attempt.clone(), self.inner.request(request));
-        let mut exchange = self.background.spawn(exchange.in_current_span());
+        let mut exchange = pin!(connect::ATTEMPT.scope(attempt.clone(), self.inner.request(request)));
         let answer = loop {
             let limit = tokio::time::Instant::from_std(attempt.last_progress() + first_byte);
             tokio::select! {
-                answer = &mut exchange.0 => break answer,
+                answer = &mut exchange => break answer,
                 () = tokio::time::sleep_until(limit) => {
                     if attempt.last_progress() + first_byte <= std::time::Instant::now() {
                         let failure = Failure::no_first_byte(first_byte, attempt.body_sent());
@@ -155,13 +171,12 @@ impl Client {
             }
         };
         let failure = match answer {
-            Ok(Ok(response)) => {
+            Ok(response) => {
                 pending.status = Some(response.status().as_u16());
                 pace.hear(response.status().as_u16(), response.headers());
                 return Ok(response.map(|body| TimedBody::new(body, between_bytes, pending)));
             }
-            Ok(Err(error)) => Failure::of_exchange(&error),
-            Err(_) => Failure::stopped(),
+            Err(error) => Failure::of_exchange(&error),
         };
         pending.finish(Some(failure.text.clone()));
         Err(failure)

@@ -14,11 +14,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tower_service::Service;
+use tracing::Instrument;
 
 tokio::task_local! {
     /// The request that a connection is opened for: hyper-util hands the connector an address alone.
@@ -29,21 +32,41 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 #[derive(Clone)]
-pub(crate) struct Connector(HttpsConnector<HttpConnector<Resolver>>);
+pub(crate) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    tls: Arc<OnceLock<Result<Tls, String>>>,
+    /// Where connections live.
+    place: Handle,
+}
+
+type Tls = HttpsConnector<HttpConnector<Resolver>>;
 
 impl Connector {
-    pub(crate) fn new(ca_files: &[PathBuf]) -> Result<Connector> {
+    pub(crate) fn new(ca_files: &[PathBuf], place: Handle) -> Result<Connector> {
         let mut tcp = HttpConnector::new_with_resolver(Resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(60)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(ca_files)?)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
-        Ok(Connector(connector))
+        let connector = Connector { tcp, tls: Arc::default(), place };
+        if !ca_files.is_empty() {
+            // What is wrong with them is told to whoever opens the session.
+            let _ = connector.tls.set(Ok(over_tls(connector.tcp.clone(), tls(ca_files)?)));
+        }
+        Ok(connector)
     }
+
+    /// Ready when the first connection needs it: to read the system's certificates takes as long as some hundred calls.
+    fn tls(&self) -> Result<Tls, String> {
+        let make = || match tls(&[]) {
+            Ok(config) => Ok(over_tls(self.tcp.clone(), config)),
+            Err(error) => Err(error.to_string()),
+        };
+        self.tls.get_or_init(make).clone()
+    }
+}
+
+fn over_tls(tcp: HttpConnector<Resolver>, config: ClientConfig) -> Tls {
+    HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_all_versions().wrap_connector(tcp)
 }
 
 fn tls(ca_files: &[PathBuf]) -> Result<ClientConfig> {
@@ -81,14 +104,21 @@ impl Service<::http::Uri> for Connector {
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Connection, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(context)
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, address: ::http::Uri) -> Self::Future {
         let attempt = ATTEMPT.try_with(Attempt::clone).ok();
-        let connecting = self.0.call(address);
-        Box::pin(async move {
+        let mut connector = self.clone();
+        let connecting = async move {
+            if address.scheme() == Some(&::http::uri::Scheme::HTTPS) {
+                let mut tls = connector.tls()?;
+                return tls.call(address).await;
+            }
+            Ok(MaybeHttpsStream::Http(connector.tcp.call(address).await?))
+        };
+        let connecting = async move {
             let Some(attempt) = attempt else {
                 return connecting.await;
             };
@@ -97,7 +127,17 @@ impl Service<::http::Uri> for Connector {
             let connection = tokio::time::timeout(limit, connecting).await;
             attempt.connecting(false);
             connection.unwrap_or_else(|_| Err(Box::new(ConnectTimeout(limit))))
-        })
+        };
+        let mut connecting = AbortOnDrop(self.place.spawn(connecting.in_current_span()));
+        Box::pin(async move { (&mut connecting.0).await? })
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -30,11 +30,6 @@ impl Failure {
         Failure { telling: true, ..Failure::new(code, text) }
     }
 
-    /// The client was shut down under the request.
-    pub(crate) fn stopped() -> Failure {
-        Failure::new(HttpError::ConnectionTerminated, "the HTTP client was stopped")
-    }
-
     /// No answer within the first-byte limit.
     pub(crate) fn no_first_byte(limit: Duration, body_sent: bool) -> Failure {
         if body_sent {
