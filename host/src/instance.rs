@@ -172,6 +172,11 @@ impl Instance {
         Ok(())
     }
 
+    /// The linear memory that the plugin has grown to, in bytes; none once it has ended.
+    pub(crate) fn memory(&self) -> Option<usize> {
+        self.live.as_ref().map(|live| live.store.data().limits.used())
+    }
+
     /// The store's data, while the instance lives.
     pub(crate) fn state(&mut self) -> Result<&mut State> {
         match &mut self.live {

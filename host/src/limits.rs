@@ -54,6 +54,11 @@ impl Limits {
         self.memory
     }
 
+    /// The memory in use in bytes, all memories together.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
     /// The limit in bytes, if the guest has asked for more.
     pub(crate) fn exceeded(&self) -> Option<usize> {
         self.exceeded.then_some(self.memory)

@@ -197,6 +197,24 @@ impl Session {
             .await
     }
 
+    /// Where else this session goes, by the server's word: see the contract's `origins`. Sends nothing.
+    ///
+    /// # Errors
+    /// Only the plugin's own faults.
+    pub async fn origins(&mut self) -> Result<Vec<String>> {
+        let handle = self.handle;
+        self.instance
+            .run(async |plugin, store| plugin.aiida_hpc_transport().session().call_origins(store, handle).await)
+            .await
+    }
+
+    /// The linear memory that the plugin has grown to, in bytes: what counts towards [`Policy::memory_limit`]. As much of it as was
+    /// never written to takes none of the machine's. None once the session has ended.
+    #[must_use]
+    pub fn memory(&self) -> Option<usize> {
+        self.instance.memory()
+    }
+
     /// Is told how transfers go, at most ten times a second, from now on; answers whether they may go on. It runs inside the call:
     /// it should return at once.
     ///

@@ -16,6 +16,7 @@
 //! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
 //! | `contract`    | the component's imports, exports, size and options                                 |
 //! | `host`        | origins, folders, limits, faults of plugins, secrets                               |
+//! | `many`        | a thousand sessions of one process, at work at once                                |
 //! | `hostile`     | plugins that attack: origins, files, limits, faults                                |
 //! | `walls`       | servers that mean harm: names, sizes, addresses, secrets                           |
 //! | `tls`         | certificates, and no way around them                                               |
@@ -46,6 +47,7 @@ mod hostile;
 mod jobs;
 mod kill;
 mod large;
+mod many;
 mod names;
 mod programs;
 mod puppet;
