@@ -1,5 +1,5 @@
 # Thin: each of these calls cargo. What they need beyond a Rust toolchain, they install (see .ci/).
-.PHONY: demo demo-aiida test fuzz wasm-target lint
+.PHONY: demo demo-aiida test fuzz wasm-target lint bench-process bench-rules
 
 # The Rust target that the component is built for; does nothing where it is there.
 wasm-target:
@@ -27,6 +27,15 @@ test: wasm-target
 SECONDS ?= 30
 fuzz:
 	@.ci/fuzz $(SECONDS)
+
+# What the sandbox and a session cost inside the process (host/benches/README.md); QUICK=1 for a first look.
+bench-process: wasm-target
+	cargo bench -p aiida-firecrest-host --bench process -- $(if $(QUICK),--quick)
+
+# Instructions of the hot rules against the counts in host/benches/rules.txt: more than 5 % above them fails, BLESS=1 accepts.
+bench-rules: wasm-target
+	@.ci/valgrind
+	cargo bench -p aiida-firecrest-host --bench rules
 
 # Formatting, lints and documentation, without a warning.
 lint: wasm-target
