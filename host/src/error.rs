@@ -74,6 +74,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A plugin's manifest.
+    #[error("manifest {}: {reason}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// The key, and what is wrong with it.
+        reason: String,
+    },
+    /// A plugin asks for what nobody granted it.
+    #[error("plugin {name} asks for {}{asks}: `aiida-firecrest plugin grant {name}` grants it, --grant does for one run", if *before { "more than it was granted: " } else { "" })]
+    NotGranted {
+        /// The plugin.
+        name: String,
+        /// What it asks for and does not have.
+        asks: String,
+        /// Was it granted something else?
+        before: bool,
+    },
     /// A folder to be granted is not there, or is no folder.
     #[error("local folder {}: {reason}", path.display())]
     Folder {
@@ -151,7 +169,7 @@ impl Error {
     }
 
     /// A short name for programs, in the contract's words where the contract has one: `not-found`, `unavailable`, …, `usage`,
-    /// `policy`, `load`, `trapped`, `deadline`, `memory`, `session-ended`, `local-file`, `runtime`.
+    /// `policy`, `manifest`, `not-granted`, `load`, `trapped`, `deadline`, `memory`, `session-ended`, `local-file`, `runtime`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -162,6 +180,8 @@ impl Error {
             Error::Memory { .. } => "memory",
             Error::SessionEnded { .. } => "session-ended",
             Error::Policy { .. } => "policy",
+            Error::Manifest { .. } => "manifest",
+            Error::NotGranted { .. } => "not-granted",
             Error::Options { .. } => "usage",
             Error::Folder { .. } | Error::Certificates { .. } | Error::Io { .. } => "local-file",
             Error::Runtime(_) => "runtime",
@@ -187,7 +207,8 @@ impl Error {
                 K::Cancelled => 130,
                 K::Other => 1,
             },
-            Error::Policy { .. } | Error::Options { .. } => 2,
+            Error::Policy { .. } | Error::Options { .. } | Error::Manifest { .. } => 2,
+            Error::NotGranted { .. } => 5,
             Error::Folder { missing, .. } => {
                 if *missing {
                     3
@@ -206,6 +227,7 @@ impl Error {
             },
             Error::Deadline { .. } => 9,
             Error::Load(LoadError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => 3,
+            Error::Load(LoadError::Unknown { .. }) => 3,
             Error::Load(_) | Error::Trapped { .. } | Error::Memory { .. } => 13,
             Error::SessionEnded { .. } | Error::Runtime(_) => 1,
         }

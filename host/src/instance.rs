@@ -85,6 +85,7 @@ pub(crate) struct Instance {
     /// Taken out while a call runs: when the call's future is dropped the store goes with it, and with the store all its requests and files.
     live: Option<Box<Live>>,
     ended: String,
+    granted: Option<Vec<Folder>>,
     time_limit: Duration,
     last_failure: LastFailure,
     secrets: Secrets,
@@ -139,6 +140,7 @@ impl Instance {
         let mut instance = Instance {
             live: None,
             ended: "a call was dropped before it ended".into(),
+            granted: None,
             time_limit: policy.time_limit(),
             last_failure,
             secrets,
@@ -152,7 +154,7 @@ impl Instance {
                 return Err(Error::Deadline { limit: policy.time_limit() });
             }
         }
-        instance.grant(policy.folders())?;
+        instance.grant(&policy.standing_folders())?;
         Ok(instance)
     }
 
@@ -186,7 +188,13 @@ impl Instance {
     }
 
     /// Makes these folders, and no others, the ones that the plugin finds from now on.
+    ///
+    /// What is granted already stays open: a plugin whose standard library looks for its folders once, and keeps them open, works with
+    /// folders that do not change.
     pub(crate) fn grant(&mut self, folders: &[Folder]) -> Result<()> {
+        if self.granted.as_deref() == Some(folders) {
+            return Ok(());
+        }
         let grants = Grants::open(folders)?;
         let mut granted = grants.wasi()?;
         let state = self.state()?;
@@ -194,6 +202,7 @@ impl Instance {
         // The guest reads the list anew in each call; clocks and random numbers go on as they were.
         std::mem::swap(state.wasi.filesystem(), granted.filesystem());
         state.grants = grants;
+        self.granted = Some(folders.to_vec());
         Ok(())
     }
 

@@ -17,7 +17,7 @@
 //!
 //! | module        | what is in it                                                                          |
 //! |---------------|----------------------------------------------------------------------------------------|
-//! | [`plugin`]    | loading a component, and looking at one                                                |
+//! | [`plugin`]    | loading a component, and looking at one; plugins as files, their manifests and grants  |
 //! | [`policy`]    | origins, folders, memory, time                                                         |
 //! | [`session`]   | an open transport: files and jobs                                                      |
 //! | [`options`]   | option values from files, environment and flags                                        |
@@ -50,7 +50,7 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use leftovers::Journal;
 pub use options::Options;
-pub use plugin::{Inspection, LoadError, Plugin};
+pub use plugin::{Found, GrantBook, Inspection, LoadError, Manifest, Plugin};
 pub use policy::{Folder, Origin, Policy};
 pub use session::Session;
 pub use telemetry::Telemetry;

@@ -12,6 +12,9 @@
 //! | headers            | 128 KiB a request            | wasmtime's own limit                                               |
 //! | progress           | 20 a second, after 20 at once | the contract's ten a second, with room; what is over is not told, and gets the latest answer |
 //! | texts              | 64 KiB each, in errors and progress | an error is for people                                      |
+//! | a plugin's file    | [`PLUGIN_SIZE`]              | with an interpreter in it one is 10 to 40 MB, and compiling takes a second for each |
+//! | a manifest         | [`MANIFEST_SIZE`]            | read before anything of the plugin is trusted                      |
+//! | what a manifest may ask for | [`MOST_MEMORY`], [`MOST_TIME`] | what is above is taken as that                       |
 //! | time               | [`Policy::time_limit`](crate::Policy::time_limit), by epoch and by timer | a loop and a wait both end    |
 //!
 //! Time is checked every [`TICK`]; at each check a computing guest also lets other tasks of its thread run. Fuel is not used: it
@@ -22,6 +25,18 @@ use wasmtime::ResourceLimiter;
 
 /// How often a computing guest is looked at.
 pub const TICK: Duration = Duration::from_millis(20);
+
+/// Bytes of a plugin's file. It is looked at and compiled whole, in memory, before anything of it runs.
+pub const PLUGIN_SIZE: u64 = 64 << 20;
+
+/// Bytes of a plugin's manifest.
+pub const MANIFEST_SIZE: u64 = 64 << 10;
+
+/// Bytes of memory that a manifest can get: all that a plugin of 32 bits can address.
+pub const MOST_MEMORY: usize = 4 << 30;
+
+/// Time of a call that a manifest can get: a wait for a job on a full cluster.
+pub const MOST_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Streams, files, requests, timers and the like that an instance holds at once.
 pub(crate) const HANDLES: usize = 65_536;

@@ -105,8 +105,15 @@ impl Options {
     /// # Errors
     /// [`Error::Options`]: there is such a file, but it cannot be read.
     pub fn read_secret_files(&mut self) -> Result<()> {
-        const NAME: &str = "client_secret";
-        let Some(value) = self.values.get(NAME) else {
+        self.read_secret_file("client_secret")
+    }
+
+    /// The same for the secret option of any plugin.
+    ///
+    /// # Errors
+    /// As [`Options::read_secret_files`].
+    pub fn read_secret_file(&mut self, name: &str) -> Result<()> {
+        let Some(value) = self.values.get(name) else {
             return Ok(());
         };
         let expanded = match value.strip_prefix("~/").zip(std::env::home_dir()) {
@@ -118,8 +125,8 @@ impl Options {
             return Ok(());
         }
         let text = std::fs::read_to_string(&expanded)
-            .map_err(|error| Error::options(NAME, format!("the file that it names cannot be read: {error}")))?;
-        self.values.insert(NAME.into(), text.trim().into());
+            .map_err(|error| Error::options(name, format!("the file that it names cannot be read: {error}")))?;
+        self.values.insert(name.into(), text.trim().into());
         Ok(())
     }
 

@@ -11,19 +11,44 @@
 //! println!("{} imports", plugin.inspection().imports.len());
 //! # Ok::<(), aiida_firecrest_host::Error>(())
 //! ```
+//!
+//! Plugins as products: [`folder`] finds `NAME.wasm` with its manifest `NAME.toml`, [`manifest`] says what that may ask for, and a
+//! [`GrantBook`] what a person granted it. The policy of a session is then what was asked for and granted:
+//!
+//! ```no_run
+//! use aiida_firecrest_host::{CodeCache, Engine, Found, GrantBook, Options, Session, plugin::folder::user_folder};
+//!
+//! # async fn example() -> aiida_firecrest_host::Result<()> {
+//! let found = Found::by_name(&user_folder().unwrap(), "local")?;
+//! let policy = found.policy(&GrantBook::user()?)?;
+//! let plugin = found.load(&Engine::new(&CodeCache::User)?)?;
+//! let options: Options = [("folder", "/data/cluster")].into_iter().collect();
+//! let session = Session::open(&plugin, &options, &policy).await?;
+//! # Ok(())
+//! # }
+//! ```
 
+pub mod folder;
+mod granting;
 mod inspect;
+pub mod manifest;
+mod sockets;
 
+pub use folder::Found;
+pub use granting::GrantBook;
 pub use inspect::{Inspection, LoadError};
+pub use manifest::Manifest;
 
 use crate::bindings;
 use crate::configuration::{OptionDescription, PluginInfo, ServerInfo};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::instance::{Instance, State};
+use crate::limits::PLUGIN_SIZE;
 use crate::options::Options;
 use crate::policy::Policy;
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker};
@@ -78,7 +103,8 @@ impl Plugin {
         let compiled = |error: wasmtime::Error| LoadError::Invalid(crate::error::one_line(&format!("{error:#}")));
         let name = built_in.then_some(env!("AIIDA_FIRECREST_NAME"));
         let component = engine.cache().component(engine.wasmtime(), bytes, name).map_err(compiled)?;
-        let linker = linker(engine).map_err(|error| Error::Runtime(format!("{error:#}")))?;
+        let mut linker = linker(engine).map_err(|error| Error::Runtime(format!("{error:#}")))?;
+        sockets::trap(&mut linker, &component).map_err(compiled)?;
         let pre = linker.instantiate_pre(&component).and_then(bindings::PluginPre::new).map_err(compiled)?;
         Ok(Plugin { inner: Arc::new(Inner { engine: engine.clone(), pre, inspection, built_in }) })
     }
@@ -143,8 +169,18 @@ impl fmt::Debug for Plugin {
     }
 }
 
+/// The whole file, once: what is looked at, hashed and compiled are the same bytes.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| LoadError::Io { path: path.to_owned(), error }.into())
+    let failed = |error| LoadError::Io { path: path.to_owned(), error };
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        // To open a pipe would wait for its other end.
+        return Err(LoadError::NotAFile { path: path.to_owned() }.into());
+    }
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(PLUGIN_SIZE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 impl Inspection {
@@ -157,7 +193,8 @@ impl Inspection {
     }
 }
 
-/// The contract's imports and what a standard library drags in. No sockets: not linked, so not there to be used.
+/// The contract's imports and what a standard library drags in. No sockets: nothing of them is linked, and what imports them by name
+/// gets functions that trap.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     use wasmtime_wasi::cli::{WasiCli, WasiCliView};
     use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};

@@ -4,6 +4,7 @@
 //! |-----------|----------------------------------------------------------------------------|-------------------------------------------------------------------|
 //! | origins   | `https://host`, `https://host:8443`, `http://127.0.0.1:8000`, `http://[::1]:8000` | those of the options that hold an address (`url`, `token_uri`), and the object store that the server names |
 //! | folders   | an existing folder, for reading or for reading and writing                 | each `put` and `get` gets the one folder it needs, for that call  |
+//! | own folders | the same, of the plugin's own: for all of a session, beside those of transfers | none                                      |
 //! | memory    | bytes                                                                      | 256 MiB                                                           |
 //! | deadline  | a duration, for each call                                                  | 24 hours                                                          |
 //! | CA files  | PEM files, trusted beside the system's own                                 | the system's own                                                  |
@@ -190,7 +191,8 @@ impl fmt::Debug for Origin {
 }
 
 /// What a plugin may do below a granted folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// List and read.
     Read,
@@ -223,8 +225,12 @@ impl Folder {
 #[derive(Clone, Debug)]
 pub struct Policy {
     derive: bool,
+    origin_options: Vec<String>,
     origins: Vec<Origin>,
     folders: Vec<Folder>,
+    own_folders: Vec<Folder>,
+    folder_options: Vec<(String, Access)>,
+    requests_per_minute: Option<u32>,
     memory: usize,
     deadline: Duration,
     ca_files: Vec<PathBuf>,
@@ -235,8 +241,12 @@ impl Default for Policy {
     fn default() -> Policy {
         Policy {
             derive: true,
+            origin_options: Vec::new(),
             origins: Vec::new(),
             folders: Vec::new(),
+            own_folders: Vec::new(),
+            folder_options: Vec::new(),
+            requests_per_minute: None,
             memory: DEFAULT_MEMORY,
             deadline: DEFAULT_DEADLINE,
             ca_files: Vec::new(),
@@ -264,6 +274,36 @@ impl Policy {
     #[must_use]
     pub fn folder(mut self, folder: Folder) -> Policy {
         self.folders.push(folder);
+        self
+    }
+
+    /// Grants a folder of the plugin's own for all of a session. Unlike with [`Policy::folder`], each `put` and `get` is still granted the
+    /// folder that it needs: what a plugin works in is not where its user's files are.
+    #[must_use]
+    pub fn own_folder(mut self, folder: Folder) -> Policy {
+        self.own_folders.push(folder);
+        self
+    }
+
+    /// The same for the folder that an option names; where it names none, or no absolute path, nothing is granted.
+    #[must_use]
+    pub fn folder_option(mut self, name: &str, access: Access) -> Policy {
+        self.folder_options.push((name.to_owned(), access));
+        self
+    }
+
+    /// Allows the origin of the address that an option holds. Which options hold one is for each plugin to say: the default knows
+    /// `url`, `*_url` and `*_uri`.
+    #[must_use]
+    pub fn origin_option(mut self, name: &str) -> Policy {
+        self.origin_options.push(name.to_owned());
+        self
+    }
+
+    /// Limits the requests to each allowed origin, in a minute, for all sessions of an engine together.
+    #[must_use]
+    pub fn requests_per_minute(mut self, number: u32) -> Policy {
+        self.requests_per_minute = Some(number);
         self
     }
 
@@ -302,19 +342,24 @@ impl Policy {
     }
 
     /// The same policy with its origins settled: where none were given by [`Policy::only`], those of the options `url` and
-    /// `*_uri` are added. An option that holds no address adds none: the plugin will say what is wrong with it.
+    /// `*_uri` are added, and in any case those of [`Policy::origin_option`] and the folders of [`Policy::folder_option`]. An option
+    /// that holds no address adds none: the plugin will say what is wrong with it.
     #[must_use]
     pub fn for_options(&self, options: &Options) -> Policy {
         let mut settled = self.clone();
-        if settled.derive {
-            settled.derive = false;
-            for (name, value) in options.iter() {
-                let address = name == "url" || name.ends_with("_url") || name.ends_with("_uri");
-                if address && let Ok(origin) = Origin::of_url(value) {
-                    settled = settled.allow(origin);
-                }
+        settled.derive = false;
+        let usual = |name: &str| self.derive && (name == "url" || name.ends_with("_url") || name.ends_with("_uri"));
+        for (name, value) in options.iter() {
+            let address = usual(name) || self.origin_options.iter().any(|known| known == name);
+            if address && let Ok(origin) = Origin::of_url(value) {
+                settled = settled.allow(origin);
             }
+            let folders =
+                self.folder_options.iter().filter(|(known, _)| known == name && Path::new(value).is_absolute());
+            settled.own_folders.extend(folders.map(|(_, access)| Folder { path: value.into(), access: *access }));
         }
+        settled.origin_options.clear();
+        settled.folder_options.clear();
         settled
     }
 
@@ -333,6 +378,23 @@ impl Policy {
     #[must_use]
     pub fn folders(&self) -> &[Folder] {
         &self.folders
+    }
+
+    /// The plugin's own folders, as far as they are known before [`Policy::for_options`].
+    #[must_use]
+    pub fn own_folders(&self) -> &[Folder] {
+        &self.own_folders
+    }
+
+    /// Every folder that is granted for all calls: the plugin's own first.
+    pub(crate) fn standing_folders(&self) -> Vec<Folder> {
+        self.own_folders.iter().chain(&self.folders).cloned().collect()
+    }
+
+    /// The limit of requests to an origin, if there is one.
+    #[must_use]
+    pub fn request_limit(&self) -> Option<u32> {
+        self.requests_per_minute
     }
 
     /// The memory limit in bytes.
@@ -389,7 +451,7 @@ pub(crate) fn plain(local: &Path) -> Result<PathBuf> {
 /// where it is a folder, else the folder around it. For writing with `parents`, the nearest folder that is there is taken.
 pub(crate) fn folders_for(policy: &Policy, local: &Path, access: Access, parents: bool) -> Vec<Folder> {
     if !policy.folders.is_empty() {
-        return policy.folders.clone();
+        return policy.standing_folders();
     }
     let root = Path::new("/");
     let mut folder = if local.is_dir() { local } else { local.parent().unwrap_or(root) };
@@ -400,7 +462,7 @@ pub(crate) fn folders_for(policy: &Policy, local: &Path, access: Access, parents
     while parents && !folder.exists() {
         folder = folder.parent().unwrap_or(root);
     }
-    vec![Folder { path: folder.to_owned(), access }]
+    policy.own_folders.iter().cloned().chain([Folder { path: folder.to_owned(), access }]).collect()
 }
 
 #[cfg(test)]

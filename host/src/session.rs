@@ -98,6 +98,11 @@ impl Session {
         let mut policy = policy.for_options(options);
         let mut instance = Instance::open(plugin, &policy).await?;
         share_budget(&mut instance, options)?;
+        if let Some(number) = policy.request_limit() {
+            for origin in policy.origins() {
+                instance.state()?.hooks.client.limit(&origin.to_string(), number);
+            }
+        }
         let handle = open_handle(&mut instance, options, state).await?;
         if learns {
             let told = instance

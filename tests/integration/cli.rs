@@ -24,7 +24,7 @@ async fn help_names_every_command_and_exit_code() {
     for name in [
         "demo", "check", "whoami", "ls", "stat", "mkdir", "rm", "put", "get", "cat", "chmod", "checksum", "submit",
         "jobs", "cancel", "wait", "script", "inspect", "cp", "mv", "ln", "readlink", "glob", "tree", "compress",
-        "extract", "exec", "sync",
+        "extract", "exec", "sync", "plugin",
     ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{name} "))), "{name}: {help}");
     }

@@ -26,6 +26,8 @@
 //! | `cli_sync`    | sync, both ways                                                                    |
 //! | `cli_stop`    | Ctrl-C in the middle, and the progress bar                                         |
 //! | `kill`        | SIGKILL in every phase, dropped calls, and the next session that cleans up         |
+//! | `local`       | a plugin in another language, whose cluster is a folder                            |
+//! | `plugins`     | plugins in a folder: manifests, grants, versions, sizes                            |
 //! | `pyfirecrest` | the simulator, by the public package                                               |
 //!
 //! `desk`, `programs`, `puppet` and `raw` are what these need besides the harness: a place to run the command line at, the built
@@ -47,8 +49,10 @@ mod hostile;
 mod jobs;
 mod kill;
 mod large;
+mod local;
 mod many;
 mod names;
+mod plugins;
 mod programs;
 mod puppet;
 mod pyfirecrest;

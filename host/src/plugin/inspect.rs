@@ -1,5 +1,7 @@
 //! What a WebAssembly file says of itself, read without compiling it.
 
+use crate::limits::PLUGIN_SIZE;
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use wasmparser::{BinaryReader, Encoding, Parser, Payload, ProducersSectionReader};
 
@@ -9,7 +11,9 @@ const PACKAGE: &str = "aiida:hpc/";
 const EXPORTS: [&str; 3] = ["configuration", "transport", "scheduler"];
 const MAJOR_MINOR: &str = "0.1.";
 /// What a plugin may import. `wasi:cli` comes with a standard library; it is linked to nothing: no arguments, no environment.
-const IMPORTS: [&str; 19] = [
+/// `wasi:sockets` comes with the C library that interpreters of other languages are built on; behind it is nothing at all: calling any of
+/// it is a trap.
+const IMPORTS: [&str; 20] = [
     "aiida:hpc/permissions",
     "aiida:hpc/progress",
     "aiida:hpc/types",
@@ -29,6 +33,7 @@ const IMPORTS: [&str; 19] = [
     "wasi:cli/exit",
     "wasi:cli/std",
     "wasi:cli/terminal-",
+    super::sockets::PACKAGE,
 ];
 
 /// Why a file cannot be loaded as a plugin.
@@ -43,6 +48,25 @@ pub enum LoadError {
         /// The operating system's error.
         error: std::io::Error,
     },
+    /// Neither a file nor a link to one.
+    #[error("plugin {}: is not a regular file", path.display())]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Nothing of that name in a folder of plugins.
+    #[error("there is no plugin {name} in {}, which has {}: a file is named with its folder, as in ./{name}.wasm", folder.display(), list(.others))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The folder.
+        folder: PathBuf,
+        /// The names that are there.
+        others: Vec<String>,
+    },
+    /// Past the size that this host reads and compiles.
+    #[error("the plugin is larger than {} MiB, the most that this host compiles", PLUGIN_SIZE >> 20)]
+    TooLarge,
     /// Not WebAssembly at all.
     #[error("the plugin is no WebAssembly file")]
     NotWasm,
@@ -61,7 +85,7 @@ pub enum LoadError {
         exports: Vec<String>,
     },
     /// The right contract in a version that does not fit.
-    #[error("the plugin exports {found}, and this host speaks version 0.1")]
+    #[error("the plugin exports {found}, and this host speaks version 0.1: {}", advice(.found))]
     OtherVersion {
         /// The interface with its version.
         found: String,
@@ -78,6 +102,19 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
+/// What to do about another version: whoever is behind goes on.
+fn advice(found: &str) -> &'static str {
+    let version = found.split_once('@').map_or("", |(_, version)| version);
+    let mut numbers = version.split('.').map(|number| number.parse::<u64>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) if (major, minor) > (0, 1) => {
+            "the plugin is newer than this host, so update aiida-firecrest, or take an older build of the plugin"
+        }
+        (Some(_), Some(_)) => "the plugin is older than this host, so take a newer build of it, made for aiida:hpc 0.1",
+        _ => "the plugin names no version, so take a build of it that was made for aiida:hpc 0.1",
+    }
+}
+
 /// A component's outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
@@ -89,6 +126,12 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// The version of `aiida:hpc` that it exports, if it does.
     pub contract: Option<String>,
+    /// The SHA-256 of the file, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The component's licence, as an SPDX expression, if the file has one.
+    pub licence: Option<String>,
+    /// Where its source is, if the file says so.
+    pub source: Option<String>,
     /// The component's name, if the file has one.
     pub name: Option<String>,
     /// The component's version, if the file has one.
@@ -104,6 +147,9 @@ impl Inspection {
     /// [`LoadError::NotWasm`], [`LoadError::CoreModule`] or [`LoadError::Invalid`]. Whether the contract is the right one is
     /// another question, see [`Inspection::check`].
     pub fn of(bytes: &[u8]) -> Result<Inspection, LoadError> {
+        if bytes.len() as u64 > PLUGIN_SIZE {
+            return Err(LoadError::TooLarge);
+        }
         if !bytes.starts_with(b"\0asm") {
             return Err(LoadError::NotWasm);
         }
@@ -113,6 +159,9 @@ impl Inspection {
             imports: Vec::new(),
             exports: Vec::new(),
             contract: None,
+            sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            licence: None,
+            source: None,
             name: None,
             version: None,
             producers: Vec::new(),
@@ -136,6 +185,8 @@ impl Inspection {
                 }
                 Payload::CustomSection(section) => match section.name() {
                     "producers" => seen.read_producers(section.data(), section.data_offset()),
+                    "licenses" if depth == 0 => seen.licence = text(section.data()),
+                    "source" if depth == 0 => seen.source = text(section.data()),
                     "version" if depth == 0 => seen.version = text(section.data()),
                     "component-name" if depth == 0 => seen.read_name(section.data(), section.data_offset()),
                     _ => {}
@@ -199,7 +250,7 @@ fn allowed(import: &str) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     let fits = if name.starts_with("wasi:") { version.starts_with("0.2.") } else { version.starts_with(MAJOR_MINOR) };
     let listed = |entry: &str| {
-        if entry.ends_with("/std") || entry.ends_with('-') { name.starts_with(entry) } else { name == entry }
+        if entry.ends_with("/std") || entry.ends_with(['-', '/']) { name.starts_with(entry) } else { name == entry }
     };
     fits && IMPORTS.iter().any(|entry| listed(entry))
 }
@@ -219,6 +270,9 @@ mod tests {
             imports: owned(imports),
             exports: owned(exports),
             contract: None,
+            sha256: String::new(),
+            licence: None,
+            source: None,
             name: None,
             version: None,
             producers: vec![],
@@ -234,6 +288,7 @@ mod tests {
             "wasi:io/streams@0.2.12",
             "wasi:cli/stderr@0.2.3",
             "wasi:cli/terminal-stdin@0.2.3",
+            "wasi:sockets/tcp@0.2.3",
         ];
         outside(&imports, &GOOD).check().unwrap();
     }
@@ -244,12 +299,18 @@ mod tests {
         assert!(shown(&[]).contains("does not export aiida:hpc/configuration"));
         assert!(shown(&["wasi:http/incoming-handler@0.2.0"]).contains("it exports wasi:http/incoming-handler@0.2.0"));
         assert!(shown(&["aiida:hpc/configuration@0.2.0"]).contains("exports aiida:hpc/configuration@0.2.0"));
+        for (version, advice) in
+            [("@0.2.0", "update aiida-firecrest"), ("@1.0.0", "update"), ("@0.0.9", "older than"), ("", "no version")]
+        {
+            let line = shown(&[&format!("aiida:hpc/configuration{version}")]);
+            assert!(line.contains(advice), "{version}: {line}");
+        }
     }
 
     #[test]
     fn imports_beyond_the_list_are_refused() {
         for import in [
-            "wasi:sockets/tcp@0.2.3",
+            "wasi:sockets/tcp@0.3.0",
             "wasi:io/streams@0.3.0",
             "wasi:keyvalue/store@0.2.0",
             "aiida:hpc/progress@0.2.0",

@@ -290,7 +290,7 @@ impl Session {
 
     /// What was granted for one call ends with it.
     fn take_back(&mut self) -> Result<()> {
-        if self.policy.folders().is_empty() { self.instance.grant(&[]) } else { Ok(()) }
+        if self.policy.folders().is_empty() { self.instance.grant(self.policy.own_folders()) } else { Ok(()) }
     }
 
     fn push<T: Send + 'static>(&mut self, value: T) -> Result<Resource<T>> {

@@ -65,9 +65,22 @@ pub(crate) struct Global {
     /// Shorthand for --set compute_resource=NAME: the cluster
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME")]
     pub(crate) system: Option<String>,
-    /// Another plugin than the built-in one
-    #[arg(long, global = true, help_heading = "Options of every command", value_name = "FILE.wasm")]
-    pub(crate) plugin: Option<PathBuf>,
+    /// Another plugin than the built-in one: a name in the plugin folder, or a file
+    #[arg(long, global = true, help_heading = "Options of every command", value_name = "NAME|FILE.wasm")]
+    pub(crate) plugin: Option<String>,
+    /// The folder of plugins [default: aiida-firecrest/plugins in the user's data folder]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        value_name = "DIR",
+        env = "AIIDA_FIRECREST_PLUGINS",
+        hide_env_values = true
+    )]
+    pub(crate) plugins: Option<PathBuf>,
+    /// Grant the plugin what its manifest asks for, for this run alone
+    #[arg(long, global = true, help_heading = "Options of every command")]
+    pub(crate) grant: bool,
     /// One JSON document on stdout in place of tables; a failure is {"error": {…}}
     #[arg(long, global = true, help_heading = "Options of every command")]
     pub(crate) json: bool,
@@ -215,11 +228,44 @@ pub(crate) enum Command {
         /// A file, or - for stdin
         template: PathBuf,
     },
+    /// Other plugins: what is there, what they ask for, what they may
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Print what a plugin is: contract, imports, exports, options
     Inspect {
         /// [default: the built-in plugin]
         #[arg(value_name = "PLUGIN.wasm")]
-        plugin: Option<PathBuf>,
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PluginCommand {
+    /// List the plugins in the folder
+    List,
+    /// Print what a plugin is, what it asks for and what it was granted; runs nothing of it
+    Inspect {
+        /// A name in the plugin folder, or a file
+        #[arg(value_name = "NAME|FILE.wasm")]
+        which: String,
+    },
+    /// Check all that can be known without running it: component, contract, manifest, grants, code
+    Check {
+        /// A name in the plugin folder, or a file
+        #[arg(value_name = "NAME|FILE.wasm")]
+        which: String,
+    },
+    /// Grant a plugin what its manifest asks for; it holds for this very file
+    Grant {
+        /// A name in the plugin folder, or a file
+        #[arg(value_name = "NAME|FILE.wasm")]
+        which: String,
+    },
+    /// Take back what a plugin was granted
+    Revoke {
+        /// A name, a file, or a SHA-256
+        #[arg(value_name = "NAME|FILE.wasm|SHA256")]
+        which: String,
     },
 }
 

@@ -3,11 +3,14 @@
 use crate::args::{Global, pair};
 use crate::meter::Meter;
 use crate::output::{Failure, Output, bytes, remark, table};
-use aiida_firecrest_host::configuration::OptionDescription;
-use aiida_firecrest_host::{CodeCache, Engine, Folder, Options, Origin, Plugin, Policy, Session};
-use std::path::Path;
-use std::sync::Arc;
+use aiida_firecrest_host::configuration::{OptionDescription, OptionKind};
+use aiida_firecrest_host::plugin::folder::user_folder;
+use aiida_firecrest_host::{
+    CodeCache, Engine, Error, Folder, Found, GrantBook, Options, Origin, Plugin, Policy, Session,
+};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How Ctrl-C reaches a transfer.
 #[derive(Clone, Default)]
@@ -43,13 +46,14 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) engine: Engine,
     stop: Stop,
+    chosen: Mutex<Option<Arc<Found>>>,
 }
 
 impl Context {
     pub(crate) fn new(global: Global, output: Output) -> Result<Context, Failure> {
         let cache = if global.no_cache { CodeCache::Off } else { CodeCache::User };
         let engine = Engine::new(&cache)?;
-        Ok(Context { global, output, engine, stop: Stop::default() })
+        Ok(Context { global, output, engine, stop: Stop::default(), chosen: Mutex::default() })
     }
 
     /// What Ctrl-C sets.
@@ -57,11 +61,47 @@ impl Context {
         self.stop.clone()
     }
 
+    /// The built-in plugin, or the one that `--plugin` names; that one only if it was granted what it asks for.
     pub(crate) fn plugin(&self) -> Result<Plugin, Failure> {
-        Ok(match &self.global.plugin {
-            Some(path) => Plugin::from_file(&self.engine, path)?,
-            None => Plugin::built_in(&self.engine)?,
-        })
+        let Some(found) = self.chosen()? else {
+            return Ok(Plugin::built_in(&self.engine)?);
+        };
+        found.inspection.check().map_err(Error::from)?;
+        found.check_features()?;
+        self.granted(&found)?;
+        Ok(found.load(&self.engine)?)
+    }
+
+    /// What `--plugin` names. Read once: what is granted is what is run.
+    fn chosen(&self) -> Result<Option<Arc<Found>>, Failure> {
+        let Some(name) = &self.global.plugin else { return Ok(None) };
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if chosen.is_none() {
+            *chosen = Some(Arc::new(self.find(name)?));
+        }
+        Ok(chosen.clone())
+    }
+
+    /// A plugin by its name in the folder, or by its file.
+    pub(crate) fn find(&self, name: &str) -> Result<Found, Failure> {
+        if name.contains(std::path::is_separator) || name.ends_with(".wasm") {
+            return Ok(Found::in_file(Path::new(name))?);
+        }
+        Ok(Found::by_name(&self.plugin_folder()?, name)?)
+    }
+
+    pub(crate) fn plugin_folder(&self) -> Result<PathBuf, Failure> {
+        let given = self.global.plugins.clone().filter(|folder| !folder.as_os_str().is_empty());
+        given.or_else(user_folder).ok_or_else(|| Failure::usage("--plugins", "this user has no home folder: name one"))
+    }
+
+    /// What a person granted a plugin. One without a manifest asks for nothing: what it may is said by this command's flags and options.
+    pub(crate) fn granted(&self, found: &Found) -> Result<Policy, Error> {
+        match &found.manifest {
+            None => Ok(Policy::default()),
+            Some(manifest) if self.global.grant => Ok(manifest.asks.policy()),
+            Some(_) => found.policy(&GrantBook::user()?),
+        }
     }
 
     /// File, then environment, then flags.
@@ -86,17 +126,23 @@ impl Context {
         let flags: Options = set.into_iter().chain(shorthands).collect();
         Options::check_names(&described, flags.iter().map(|(name, _)| name))?;
         options.merge(flags);
-        options.read_secret_files()?;
-        if let Some(command) = self.global.secret_command.clone() {
+        for secret in described.iter().filter(|option| option.kind == OptionKind::Secret) {
+            options.read_secret_file(&secret.name)?;
+        }
+        let secret = described.iter().find(|option| option.kind == OptionKind::Secret);
+        if let Some((command, secret)) = self.global.secret_command.clone().zip(secret) {
             let told = tokio::task::spawn_blocking(move || secret_of(&command)).await;
             let told = told.unwrap_or_else(|error| Err(error.to_string()));
-            options.set("client_secret", told.map_err(|reason| Failure::usage("--secret-command", reason))?);
+            options.set(secret.name.as_str(), told.map_err(|reason| Failure::usage("--secret-command", reason))?);
         }
         Ok(options)
     }
 
     pub(crate) fn policy(&self) -> Result<Policy, Failure> {
-        let mut policy = Policy::default();
+        let mut policy = match self.chosen()? {
+            Some(found) => self.granted(&found)?,
+            None => Policy::default(),
+        };
         for origin in &self.global.allow_origin {
             policy = policy.allow(Origin::parse(origin)?);
         }
@@ -169,8 +215,8 @@ impl Drop for Context {
 }
 
 /// A local path as the library wants it; the file need not be there.
-pub(crate) fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::Error(aiida_firecrest_host::Error::io(path, error)))
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::Error(Error::io(path, error)))
 }
 
 /// What a keyring's command prints. It may ask for a password, so it has this terminal.

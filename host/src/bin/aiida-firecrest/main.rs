@@ -14,13 +14,14 @@ mod json;
 mod meter;
 mod output;
 mod pattern;
+mod plugins;
 mod server;
 mod sync;
 mod template;
 mod tree;
 
 use aiida_firecrest_host::Error;
-use args::{Arguments, Command};
+use args::{Arguments, Command, PluginCommand};
 use clap::Parser;
 use context::Context;
 use output::{Failure, Output};
@@ -80,7 +81,14 @@ async fn run(command: Command, context: Context) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::demo(&context, &arguments).await,
         Command::Check => server::check(&context).await,
         Command::Whoami => server::whoami(&context).await,
-        Command::Inspect { plugin } => server::inspect(&context, plugin).await,
+        Command::Plugin(command) => match command {
+            PluginCommand::List => plugins::list(&context),
+            PluginCommand::Inspect { which } => plugins::inspect(&context, &which),
+            PluginCommand::Check { which } => plugins::check(&context, &which),
+            PluginCommand::Grant { which } => plugins::grant(&context, &which),
+            PluginCommand::Revoke { which } => plugins::revoke(&context, &which),
+        },
+        Command::Inspect { file } => server::inspect(&context, file).await,
         Command::Ls(arguments) => files::ls(&context, &arguments).await,
         Command::Stat(arguments) => files::stat(&context, &arguments).await,
         Command::Mkdir { parents, paths } => files::mkdir(&context, parents, &paths).await,
