@@ -22,6 +22,7 @@
 //! | [`session`]   | an open transport: files and jobs                                                      |
 //! | [`options`]   | option values from files, environment and flags                                        |
 //! | [`error`]     | every error, and the command line's exit codes                                         |
+//! | [`conformance`] | every promise of the contract, tried on a plugin and a server                       |
 //! | [`telemetry`] | requests, counted                                                                      |
 //! | [`cache`], [`limits`] | compiled code; what an instance may use of the machine                         |
 //! | [`types`], [`configuration`], [`transport`], [`scheduler`], [`progress`] | the contract's types, as in `wit/`  |
@@ -30,6 +31,7 @@
 
 mod bindings;
 pub mod cache;
+pub mod conformance;
 mod engine;
 pub mod error;
 mod grants;

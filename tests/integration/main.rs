@@ -14,6 +14,7 @@
 //! | `retry`       | what is done after each outcome                                                    |
 //! | `submit_once` | that a submission whose answer was lost is one job                                 |
 //! | `wire`        | lost answers, gateways, servers that are none, tokens, connections                 |
+//! | `conformance` | every promise of the contract, through the kit, and that each can be broken          |
 //! | `contract`    | the component's imports, exports, size and options                                 |
 //! | `host`        | origins, folders, limits, faults of plugins, secrets                               |
 //! | `many`        | a thousand sessions of one process, at work at once                                |
@@ -41,6 +42,7 @@ mod cli_stop;
 mod cli_sync;
 mod cli_tree;
 mod cluster;
+mod conformance;
 mod contract;
 mod desk;
 mod files;

@@ -5,12 +5,12 @@ new one. A tree is not: some files may be there when it fails, each of them whol
 """
 
 import hashlib
-import secrets
 from dataclasses import dataclass
 
 from componentize_py_types import Err
 from errors import about, failure, invalid
 from patterns import expand, is_pattern
+import passing
 from place import FOLLOW, Place
 from watch import Watch
 from wit_world.exports.transport import OverwritePolicy, TransferOptions, TransferSummary, Verification
@@ -169,11 +169,9 @@ def identity(place: Place) -> tuple[int, int]:
 
 
 def beside(target: Place) -> Place:
-    """A name in the target's folder that nobody else has."""
     if not target.name:
         raise failure(ErrorKind.IS_A_DIRECTORY, target.shown, f"{target.shown} is a directory")
-    # Short, for a name may have 255 bytes at most, and the target's own may be as long.
-    return target.parent().child(f".{secrets.token_hex(8)}.part")
+    return passing.beside(target)
 
 
 def discard(part: Place) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+import passing
 from componentize_py_types import Err
 from errors import about, failure, invalid, unsupported
 from patterns import expand, is_pattern, matcher
@@ -52,6 +53,15 @@ class Session(exports.transport.Session):
 
     def origins(self) -> list[str]:
         return []
+
+    def mark(self) -> str:
+        return passing.mark()
+
+    def tidy(self, mark: str, places: list[str]) -> int:
+        """What a session that was killed left beside the targets of its calls."""
+        if len(mark) != 16 or set(mark) - set("0123456789abcdef"):
+            raise invalid(mark, f"{mark!r} is not a mark: 16 hexadecimal digits")
+        return sum(passing.tidy(mark, self.folder / place) for place in places)
 
     def whoami(self) -> configuration.Identity:
         return configuration.Identity(NOBODY_NAME, NOBODY, NOBODY_NAME, NOBODY, [NOBODY_NAME], [], None)

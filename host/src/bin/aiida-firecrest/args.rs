@@ -231,6 +231,9 @@ pub(crate) enum Command {
     /// Other plugins: what is there, what they ask for, what they may
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Try every promise of the contract on this plugin and server, and report which are kept
+    #[command(after_help = CONFORMANCE)]
+    Conformance(Conformance),
     /// Print what a plugin is: contract, imports, exports, options
     Inspect {
         /// [default: the built-in plugin]
@@ -278,6 +281,42 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "REMOTE")]
     pub(crate) below: Option<String>,
 }
+
+#[derive(Args)]
+pub(crate) struct Conformance {
+    /// Only behaviours whose id holds this text, or matches this pattern (`*`, `?`); may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Vec<String>,
+    /// Print the behaviours and do nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Write the report as JUnit's XML, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Leave the files on the cluster and on this machine
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Make the folder below this one [default: the configuration's workdir, else temp_directory, else the system's]
+    #[arg(long, value_name = "REMOTE")]
+    pub(crate) below: Option<String>,
+    /// How long jobs may wait in the queue and run, e.g. 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
+    pub(crate) queue_patience: Duration,
+    /// How long a change may take to be seen
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
+    pub(crate) settle: Duration,
+    /// The account for jobs [default: the option billing_account]
+    #[arg(long)]
+    pub(crate) account: Option<String>,
+    /// The partition for jobs [default: the scheduler's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) partition: Option<String>,
+}
+
+const CONFORMANCE: &str = "\
+Works in a fresh folder of its own, which is removed at the end with every job that has not ended, also after Ctrl-C.
+Exit codes: 0 every promise was kept, or is one that the plugin does not make (unsupported); 12 one was not;
+9 none was broken, but some could not be seen in time (undecided).";
 
 #[derive(Args)]
 pub(crate) struct Ls {

@@ -9,14 +9,17 @@ use aiida_firecrest_host::{
     CodeCache, Engine, Error, Folder, Found, GrantBook, Options, Origin, Plugin, Policy, Session,
 };
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How Ctrl-C reaches a transfer.
 #[derive(Clone, Default)]
 pub(crate) struct Stop {
     asked: Arc<AtomicBool>,
     heard: Arc<AtomicBool>,
+    /// Seconds that the end may take; zero: as long as for any command.
+    patience: Arc<AtomicU64>,
 }
 
 impl Stop {
@@ -32,6 +35,22 @@ impl Stop {
     /// From now on somebody listens.
     pub(crate) fn listen(&self) {
         self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// The same, and cleaning up may take this long.
+    pub(crate) fn listen_for(&self, patience: Duration) {
+        self.patience.store(patience.as_secs(), Ordering::Relaxed);
+        self.listen();
+    }
+
+    /// How long the end may take.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        Some(self.patience.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    }
+
+    /// What is set when an end is asked for.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
     }
 
     /// Asks for an end. False: nothing here listens.

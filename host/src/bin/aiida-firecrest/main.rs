@@ -5,6 +5,7 @@
 
 mod args;
 mod cluster;
+mod conformance;
 mod context;
 mod demo;
 mod demo_tree;
@@ -56,12 +57,14 @@ fn main() -> ExitCode {
         let told = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             output::remark("aiida-firecrest: stopping and cleaning up; Ctrl-C once more ends it at once");
-            tokio::time::sleep(PATIENCE).await;
+            tokio::time::sleep(stop.patience().unwrap_or(PATIENCE)).await;
         };
         tokio::select! {
             outcome = &mut command => match outcome {
                 // Done in spite of it.
                 Ok(()) => Ok(()),
+                // The answer that it has printed says so already.
+                Err(Failure::Answered { line, code: 130 }) => Err(Failure::Answered { line, code: 130 }),
                 Err(_) => Err(Failure::Cancelled),
             },
             _ = tokio::signal::ctrl_c() => Err(Failure::Cancelled),
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
 async fn run(command: Command, context: Context) -> Result<(), Failure> {
     match command {
         Command::Demo(arguments) => demo::demo(&context, &arguments).await,
+        Command::Conformance(arguments) => conformance::conformance(&context, &arguments).await,
         Command::Check => server::check(&context).await,
         Command::Whoami => server::whoami(&context).await,
         Command::Plugin(command) => match command {

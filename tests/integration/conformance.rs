@@ -1,0 +1,154 @@
+//! The conformance kit against the simulator: every promise is kept, and each can be broken.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use aiida_firecrest_host::Policy;
+use aiida_firecrest_host::conformance::{Report, Settings, Verdict, behaviours, run};
+use aiida_firecrest_tests::{Rig, Setup, eventually, in_time, names, options, plugin, seen};
+use firecrest_simulator::{Fault, FaultKind};
+use serde_json::Value;
+
+use crate::desk::{Desk, finished, interrupt, text};
+
+/// A cluster where no job waits for another, with the accounting's lag.
+fn wide() -> Setup {
+    Rig::setup().knobs(|knobs| {
+        knobs.nodes = 100;
+        knobs.queue_wait = Duration::from_millis(1);
+    })
+}
+
+fn settings(only: &[&str]) -> Settings {
+    Settings {
+        only: only.iter().map(|&pattern| pattern.to_owned()).collect(),
+        queue_patience: Duration::from_secs(600),
+        settle: Duration::from_millis(200),
+        ..Settings::default()
+    }
+}
+
+async fn kit(rig: &Rig, settings: &Settings) -> Report {
+    run(plugin(), &options(&rig.simulator), &Policy::default(), settings, |_| {}).await.expect("a run")
+}
+
+/// Nothing is left, and nothing of others' was touched.
+#[track_caller]
+fn assert_clean(rig: &Rig, before: &[String]) {
+    assert_eq!(names(rig.simulator.home()), before);
+    assert_eq!(names(rig.simulator.scratch()), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_promise_is_kept_and_nothing_is_left() {
+    let rig = wide().open().await;
+    let kept = rig.place("kept", b"not the kit's");
+    let others = rig.simulator.add_jobs(1, "RUNNING");
+    let report = kit(&rig, &settings(&[])).await;
+    println!("{report}");
+    assert_eq!(report.failures().map(|(one, _)| one.behaviour.id()).collect::<Vec<_>>(), [""; 0], "{report}");
+    assert_eq!((report.count("undecided"), report.ended.len()), (0, behaviours().count()), "{report}");
+    assert_eq!(report.cleanup.left, [""; 0]);
+    assert!(!report.cleanup.cancelled.contains(&others[0]), "another's job was cancelled");
+    assert_clean(&rig, &["kept".to_owned()]);
+    assert_eq!(std::fs::read(kept).unwrap(), b"not the kit's");
+    let junit = quick_junit::Report::deserialize_from_str(&report.junit().unwrap()).expect("JUnit's XML");
+    assert_eq!((junit.tests, junit.failures), (report.ended.len(), 0));
+    let document = report.json();
+    let sums = ["pass", "fail", "unsupported", "undecided"].map(|name| document[name].as_u64().unwrap() as usize);
+    assert_eq!(sums.iter().sum::<usize>(), report.ended.len());
+}
+
+/// A server that breaks one endpoint breaks what is promised through it, and the evidence says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_group_can_fail() {
+    for (end, behaviour) in [
+        ("/ops/stat", "stat/tells-a-files-attributes"),
+        ("/ops/stat", "exists/is-true-for-what-is-there"),
+        ("/ops/ls", "list/hides-hidden-names"),
+        ("/ops/ls", "glob/finds-what-matches"),
+        ("/ops/checksum", "checksum/is-sha256-in-lower-case"),
+        ("/ops/chmod", "chmod/sets-all-permission-bits"),
+        ("/ops/symlink", "symlink/points-where-it-was-told-to"),
+        ("/ops/rm", "remove/takes-a-file"),
+        ("/ops/rm", "remove-tree/takes-a-single-file"),
+        ("/ops/upload", "write/replaces-a-file"),
+        ("/ops/download", "read/brings-what-was-written"),
+        ("/ops/download", "read-stream/brings-a-file-or-a-piece"),
+        ("/ops/upload", "write-stream/makes-a-file-with-its-mode"),
+        ("/ops/upload", "put/brings-content-and-mode"),
+        ("/ops/download", "get/replaces-in-one-step"),
+        ("/ops/extract", "put/of-a-folder-counts"),
+        ("/ops/upload", "names/in-unicode"),
+        ("/ops/upload", "copy-to/brings-a-file-to-another-session"),
+        ("/ops/compress", "compress/packs-with-gzip"),
+        ("/ops/extract", "extract/makes-its-directory"),
+        ("/jobs", "submit/runs-a-script-to-its-end"),
+        ("/jobs", "exec/leaves-output-and-exit-code"),
+        ("/partitions", "partitions/have-names-and-states"),
+        ("/nodes", "nodes/have-names-and-states-too"),
+        ("/userinfo", "whoami/is-who-check-told"),
+    ] {
+        let rig = wide().open().await;
+        // `check` and the run's folder come first; what the kit itself needs to clean up is left alone at the end.
+        let broken = FaultKind::ServerError("broken for the test".into());
+        let skip = u32::from(end == "/userinfo");
+        rig.simulator.plant(Fault { skip, ..Fault::once(end, broken).times(1000) });
+        let report = kit(&rig, &settings(&[behaviour])).await;
+        let [one] = &report.ended[..] else { panic!("{behaviour}: {report}") };
+        let Verdict::Fail(evidence) = &one.verdict else { panic!("{behaviour} with {end}: {report}") };
+        assert!(!evidence.did.is_empty() && !evidence.expected.is_empty(), "{report}");
+        assert!(evidence.requests.iter().any(|request| request.contains(end)), "{behaviour}: {report}");
+        let xml = report.junit().unwrap();
+        let junit = quick_junit::Report::deserialize_from_str(&xml).expect("JUnit's XML");
+        assert_eq!((junit.tests, junit.failures), (1, 1), "{xml}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_prints_writes_and_exits() {
+    let desk = Desk::with(wide()).await;
+    let only = ["conformance", "--settle", "200ms", "--only", "mkdir/*", "--only", "read-link"];
+    let report = desk.ok(&only).await;
+    assert!(report.contains("\nmkdir\n  pass") && report.contains(" 0 fail"), "{report}");
+    let junit = desk.local("report.xml");
+    let document = desk.json(&[&only[..], &["--junit", junit.to_str().unwrap()]].concat()).await;
+    assert_eq!((document["fail"].as_u64(), document["operations"][0]["operation"].as_str()), (Some(0), Some("mkdir")));
+    assert!(document["operations"][0]["behaviours"][0]["promise"].is_string(), "{document}");
+    let junit = quick_junit::Report::deserialize_from_str(&std::fs::read_to_string(junit).unwrap()).unwrap();
+    assert_eq!(junit.tests as u64, document["pass"].as_u64().unwrap());
+    assert_clean(&desk, &[]);
+    desk.fails(2, &["conformance", "--only", "no such behaviour"]).await;
+    let list = desk.ok(&["conformance", "--list"]).await;
+    assert_eq!(list.lines().count(), 2 * behaviours().count());
+
+    desk.simulator.plant(Fault::once("/ops/symlink", FaultKind::ServerError("broken".into())).times(9));
+    let failed = desk.run(&["conformance", "--settle", "200ms", "--only", "symlink/points*"]).await;
+    assert_eq!(failed.status.code(), Some(12));
+    let (stdout, stderr) = (text(&failed.stdout), text(&failed.stderr));
+    assert!(stdout.contains("did       symlink") && stdout.contains("POST /filesystem"), "{stdout}");
+    assert_eq!(stderr.trim(), "aiida-firecrest: 1 behaviours failed");
+    assert!(!stdout.contains(desk.simulator.client_secret()), "{stdout}");
+}
+
+#[tokio::test]
+async fn what_is_to_be_kept_is_kept() {
+    let desk = Desk::with(wide()).await;
+    let document: Value = desk.json(&["conformance", "--keep", "--only", "mkdir/makes-a-directory"]).await;
+    let folder = document["folder"].as_str().unwrap();
+    assert!(document["cleanup"]["kept"].as_bool().unwrap() && std::fs::exists(folder).unwrap(), "{document}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_cancels_its_jobs_and_leaves_nothing() {
+    let desk = Desk::with(wide()).await;
+    let child = desk.start(&["conformance", "--only", "wait/for-started*", "--only", "cancel/ends*"], Stdio::null());
+    let submitted = || seen(&desk.simulator).iter().filter(|request| *request == "POST compute/jobs").count() == 2;
+    eventually("two jobs", submitted).await;
+    interrupt(&child);
+    let output = in_time("its end", finished(child)).await;
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(130), "{stdout}{stderr}");
+    assert!(stdout.contains("undecided"), "{stdout}");
+    assert_clean(&desk, &[]);
+}
