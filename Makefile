@@ -1,5 +1,5 @@
 # Thin: each of these calls cargo. What they need beyond a Rust toolchain, they install (see .ci/).
-.PHONY: demo demo-aiida test fuzz wasm-target lint bench-process bench-rules
+.PHONY: demo demo-aiida test fuzz dist wasm-target lint bench-process bench-rules
 
 # The Rust target that the component is built for; does nothing where it is there.
 wasm-target:
@@ -36,6 +36,10 @@ bench-process: wasm-target
 bench-rules: wasm-target
 	@.ci/valgrind
 	cargo bench -p aiida-firecrest-host --bench rules
+
+# What is published, in target/dist: the component, its contract, the wheel, the npm package, the command line, what they are made of.
+dist: wasm-target
+	@.ci/dist
 
 # Formatting, lints and documentation, without a warning.
 lint: wasm-target
