@@ -69,6 +69,23 @@ pub(super) struct Bench {
     pace: Pace,
 }
 
+/// Looks until it is as it should be, for the settling time at most; the last finding counts. (A macro, because a function that
+/// takes an async closure makes a future of which the compiler cannot see that it may move between threads.)
+macro_rules! settled {
+    ($bench:ident, $look:expr) => {{
+        let until = Instant::now() + $bench.shared.settings.settle;
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let outcome: Outcome = $look.await;
+            if !matches!(outcome, Err(Finding::Fail(_))) || Instant::now() >= until {
+                return outcome;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }};
+}
+
 impl Bench {
     pub(super) async fn open(shared: Arc<Shared>, name: &str, pace: Pace) -> Result<Bench> {
         let mut session = shared.open().await?;
@@ -180,66 +197,57 @@ impl Bench {
 
     /// The path is there.
     pub(super) async fn there(&mut self, path: &str) -> Outcome {
-        self.until(path, async |session, path| {
-            let there = session.exists(path).await.done(format!("exists of {path}"))?;
-            same(format!("exists of {path}"), there, true)
-        })
-        .await
+        settled!(self, self.is_there(path))
+    }
+
+    async fn is_there(&mut self, path: &str) -> Outcome {
+        let there = self.session.exists(path).await.done(format!("exists of {path}"))?;
+        same(format!("exists of {path}"), there, true)
     }
 
     /// The path is not there, not even as a link.
     pub(super) async fn gone(&mut self, path: &str) -> Outcome {
-        self.until(path, async |session, path| {
-            session.lstat(path).await.refused(format!("lstat of {path}"), &[ErrorKind::NotFound]).map(drop)
-        })
-        .await
+        settled!(self, self.is_gone(path))
+    }
+
+    async fn is_gone(&mut self, path: &str) -> Outcome {
+        self.session.lstat(path).await.refused(format!("lstat of {path}"), &[ErrorKind::NotFound]).map(drop)
     }
 
     /// A file holds these bytes.
     pub(super) async fn content(&mut self, path: &str, expected: &[u8]) -> Outcome {
-        self.until((path, expected), async |session, (path, expected)| {
-            let seen = session.read(path, 0, None).await.done(format!("read of {path}"))?;
-            bytes(format!("the content of {path}"), &seen, expected)
-        })
-        .await
+        settled!(self, self.has_content(path, expected))
+    }
+
+    async fn has_content(&mut self, path: &str, expected: &[u8]) -> Outcome {
+        let seen = self.session.read(path, 0, None).await.done(format!("read of {path}"))?;
+        bytes(format!("the content of {path}"), &seen, expected)
     }
 
     /// Permission bits, following symlinks.
     pub(super) async fn mode(&mut self, path: &str, expected: u32) -> Outcome {
-        self.until((path, expected), async |session, (path, expected)| {
-            let stat = session.stat(path).await.done(format!("stat of {path}"))?;
-            let octal = |mode: u32| format!("{:o}", mode & 0o7777);
-            same(format!("the permission bits of {path}"), octal(stat.mode), octal(expected))
-        })
-        .await
+        settled!(self, self.has_mode(path, expected))
+    }
+
+    async fn has_mode(&mut self, path: &str, expected: u32) -> Outcome {
+        let stat = self.session.stat(path).await.done(format!("stat of {path}"))?;
+        let octal = |mode: u32| format!("{:o}", mode & 0o7777);
+        same(format!("the permission bits of {path}"), octal(stat.mode), octal(expected))
     }
 
     /// The names in a directory, hidden ones too.
     pub(super) async fn names(&mut self, path: &str, expected: &[&str]) -> Outcome {
         let mut expected: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
         expected.sort();
-        self.until((path, expected.as_slice()), async |session, (path, expected)| {
-            let options = ListOptions { recursive: false, hidden: true, pattern: None };
-            let entries = session.list(path, &options).await.done(format!("list of {path}"))?;
-            let mut names: Vec<String> = entries.into_iter().map(|entry| entry.path).collect();
-            names.sort();
-            same(format!("the names in {path}"), names.as_slice(), expected)
-        })
-        .await
+        settled!(self, self.has_names(path, &expected))
     }
 
-    /// Looks until it is as it should be, for the settling time at most; the last finding counts.
-    async fn until<A: Copy>(&mut self, about: A, look: impl AsyncFn(&mut Session, A) -> Outcome) -> Outcome {
-        let until = Instant::now() + self.shared.settings.settle;
-        let mut pause = Duration::from_millis(100);
-        loop {
-            let outcome = look(&mut self.session, about).await;
-            if !matches!(outcome, Err(Finding::Fail(_))) || Instant::now() >= until {
-                return outcome;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
+    async fn has_names(&mut self, path: &str, expected: &[String]) -> Outcome {
+        let options = ListOptions { recursive: false, hidden: true, pattern: None };
+        let entries = self.session.list(path, &options).await.done(format!("list of {path}"))?;
+        let mut names: Vec<String> = entries.into_iter().map(|entry| entry.path).collect();
+        names.sort();
+        same(format!("the names in {path}"), names.as_slice(), expected)
     }
 
     // ---- requests
