@@ -1,6 +1,6 @@
 //! `configuration`: what a plugin says of itself and of a server, and what it says of bad options.
 
-use super::bench::Bench;
+use super::bench::{Bench, Shared};
 use super::judge::{Judge, Outcome, Step, failed, holds, lacks, same};
 use super::{Behaviour, behaviour};
 use crate::configuration::{OptionKind, ServerInfo};
@@ -84,12 +84,12 @@ async fn have_defaults_of_their_kind(b: &mut Bench) -> Outcome {
 }
 
 /// The server, asked with other options.
-async fn check(b: &Bench, options: &Options) -> Result<ServerInfo> {
-    b.shared.plugin.check(options, &b.shared.policy).await
+async fn check(shared: &Shared, options: &Options) -> Result<ServerInfo> {
+    shared.plugin.check(options, &shared.policy).await
 }
 
 async fn tells_server_and_user(b: &mut Bench) -> Outcome {
-    let server = check(b, &b.shared.options).await.done("check")?;
+    let server = check(&b.shared, &b.shared.options).await.done("check")?;
     let fits = !server.product.is_empty() && !server.systems.is_empty() && !server.user.name.is_empty();
     holds("check", fits, "a product, a system and a user's name", &server)
 }
@@ -107,7 +107,7 @@ async fn tells_limits_and_file_systems(b: &mut Bench) -> Outcome {
 async fn ignores_unknown_names(b: &mut Bench) -> Outcome {
     let mut options = b.shared.options.clone();
     options.set("conformance_knows_no_such_option", "1");
-    check(b, &options).await.done("check with an option of another program").map(drop)
+    check(&b.shared, &options).await.done("check with an option of another program").map(drop)
 }
 
 async fn names_a_missing_option(b: &mut Bench) -> Outcome {
@@ -119,7 +119,7 @@ async fn names_a_missing_option(b: &mut Bench) -> Outcome {
     for name in required {
         let options: Options = b.shared.options.iter().filter(|(known, _)| *known != name).collect();
         let did = format!("check without {name}");
-        let error = check(b, &options).await.refused(&did, &[ErrorKind::InvalidArgument])?;
+        let error = check(&b.shared, &options).await.refused(&did, &[ErrorKind::InvalidArgument])?;
         same(format!("the subject of {did}"), error.subject.as_deref(), Some(name.as_str()))?;
     }
     Ok(())
@@ -136,7 +136,7 @@ async fn names_a_malformed_number(b: &mut Bench) -> Outcome {
         let mut options = b.shared.options.clone();
         options.set(name.clone(), "not one");
         let did = format!("check with {name} = \"not one\"");
-        let error = check(b, &options).await.refused(&did, &[ErrorKind::InvalidArgument])?;
+        let error = check(&b.shared, &options).await.refused(&did, &[ErrorKind::InvalidArgument])?;
         same(format!("the subject of {did}"), error.subject.as_deref(), Some(name.as_str()))?;
     }
     Ok(())
@@ -160,7 +160,7 @@ async fn refuses_wrong_credentials(b: &mut Bench) -> Outcome {
     const WRONG: &str = "conformance-is-not-the-secret";
     for (name, options) in changed(b, WRONG, |kind, _| kind == OptionKind::Secret)? {
         let did = format!("check with a wrong {name}");
-        let error = check(b, &options).await.refused(&did, &[ErrorKind::Unauthenticated])?;
+        let error = check(&b.shared, &options).await.refused(&did, &[ErrorKind::Unauthenticated])?;
         if format!("{error:?}").contains(WRONG) {
             return Err(failed(did, "an error without the secret", "the secret in it"));
         }
@@ -173,7 +173,7 @@ async fn names_the_systems_there_are(b: &mut Bench) -> Outcome {
     let is_system = |_, value: &str| names.iter().any(|name| name.eq_ignore_ascii_case(value));
     for (name, options) in changed(b, "conformance-has-no-such-system", is_system)? {
         let did = format!("check with another {name}");
-        let error = check(b, &options).await.refused(&did, &[ErrorKind::NotFound])?;
+        let error = check(&b.shared, &options).await.refused(&did, &[ErrorKind::NotFound])?;
         let listed = names.iter().all(|name| error.message.contains(name.as_str()));
         holds(format!("the message of {did}"), listed, names.join(", "), &error.message)?;
     }
