@@ -15,11 +15,13 @@ demo-aiida: wasm-target
 	@cargo build --quiet -p firecrest-simulator
 	@venv=$$(.ci/aiida) && cargo run --quiet -p firecrest-simulator -- --run "$$venv/bin/python" host/python/demo.py
 
-# Every test: the pure rules, the simulator, the component driven from the host over sockets, AiiDA with its plugin, and the Node package
+# Every test: the pure rules, the simulator, the component driven from the host over sockets, hosts that are not ours, AiiDA with its
+# plugin, and the Node package
 # (against the simulator that cargo has just built for its own tests).
 test: wasm-target
 	@.ci/python
 	cargo test --workspace
+	@python3 tests/runtimes/test_runtimes.py Python
 	@.ci/rabbitmq
 	@venv=$$(.ci/aiida) && cd host/python && "$$venv/bin/python" -m pytest -q
 	@PATH="$$(.ci/node):$$PATH" && cd host/node && npm ci --no-audit --no-fund && npm run build && npm run typecheck && npm test

@@ -56,15 +56,15 @@ fn make(component: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
 
 /// The component, and what is to be known of it, in the sections that registries and `wasm-tools metadata show` read.
 fn described(wasm: &[u8], root: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
-    let set = AddMetadata {
-        name: AddMetadataField::Set("aiida-firecrest".into()),
-        version: AddMetadataField::Set(Version::new(VERSION)),
-        description: AddMetadataField::Set(Description::new(DESCRIPTION)),
-        licenses: AddMetadataField::Set(Licenses::new(LICENCE)?),
-        source: AddMetadataField::Set(Source::new(SOURCE)?),
-        revision: revision(root).map_or(AddMetadataField::Keep, |id| AddMetadataField::Set(Revision::new(id))),
-        ..AddMetadata::default()
-    };
+    let mut set = AddMetadata::default();
+    set.name = AddMetadataField::Set("aiida-firecrest".into());
+    set.version = AddMetadataField::Set(Version::new(VERSION));
+    set.description = AddMetadataField::Set(Description::new(DESCRIPTION));
+    set.licenses = AddMetadataField::Set(Licenses::new(LICENCE)?);
+    set.source = AddMetadataField::Set(Source::new(SOURCE)?);
+    if let Some(id) = revision(root) {
+        set.revision = AddMetadataField::Set(Revision::new(id));
+    }
     Ok(set.to_wasm(wasm)?)
 }
 

@@ -175,7 +175,7 @@ def job(plugin: Plugin, session: Any, directory: str, file: Path) -> None:
         return plugin.call("transport", f"[method]session.{name}", session, *arguments)
 
     put = call("put", str(file), directory, transfer())
-    line("put", f"{put.bytes} bytes, verified: {put.verified}")
+    line("put", f"{put.bytes} bytes, verified by {put.verified}")
     for entry in call("list", directory, record(recursive=False, hidden=True, pattern=None)):
         line("list", f"{entry.permissions:o} {entry.size} {entry.path}")
     script = "#!/bin/bash\n#SBATCH --output=checksums.txt\nsha256sum *\n"
@@ -219,6 +219,7 @@ def main() -> int:
     try:
         session = plugin.call("transport", "[static]session.open", list(configuration.items()), None)
         line("user", plugin.call("transport", "[method]session.whoami", session).name)
+        line("origins", " ".join(plugin.call("transport", "[method]session.origins", session)))
         plugin.call("transport", "[method]session.mkdir", session, directory, False, False)
         try:
             job(plugin, session, directory, file)
