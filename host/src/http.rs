@@ -22,8 +22,9 @@
 //!
 //! - **Budget**: all sessions share one a minute for each origin; who waits and who goes first is in `pace.rs`.
 //!
-//! Connections live on a small runtime of their own, so that a pooled one survives the runtime of the session that opened it. All else
-//! of a request runs where the session's call runs: each hop to another thread costs as much as the plugin's whole part of a request.
+//! Connections live on a thread of their own, so that a pooled one survives the runtime of the session that opened it; or on the runtime
+//! that [`Engine::on_runtime`](crate::Engine::on_runtime) was given. All else of a request runs where the session's call runs: each hop
+//! to another thread costs as much as the plugin's whole part of a request.
 
 mod body;
 mod connect;
@@ -55,25 +56,32 @@ const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(600);
 const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(600);
 const POOL_IDLE: Duration = Duration::from_secs(55);
 
-/// The runtime that connections live on.
+/// The runtime that connections live on: one of our own, or the embedder's.
 pub(crate) struct Background {
-    runtime: Option<Runtime>,
+    handle: Handle,
+    own: Option<Runtime>,
     paces: Arc<Paces>,
 }
 
 impl Background {
+    /// One thread of our own: with a second one they would wake each other for every answer, and one moves more than a network does.
     pub(crate) fn start() -> Result<Background> {
         tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(1)
             .thread_name("aiida-firecrest-http")
             .enable_all()
             .build()
-            .map(|runtime| Background { runtime: Some(runtime), paces: Arc::default() })
+            .map(|own| Background { handle: own.handle().clone(), own: Some(own), paces: Arc::default() })
             .map_err(|error| crate::Error::Runtime(format!("no thread for the HTTP client: {error}")))
     }
 
+    /// The embedder's.
+    pub(crate) fn on(handle: Handle) -> Background {
+        Background { handle, own: None, paces: Arc::default() }
+    }
+
     fn handle(&self) -> Handle {
-        self.runtime.as_ref().expect("present until dropped").handle().clone()
+        self.handle.clone()
     }
 }
 
@@ -104,7 +112,7 @@ impl Timer for OnBackground {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.own.take() {
             // A plain drop waits, and panics inside another runtime.
             runtime.shutdown_background();
         }

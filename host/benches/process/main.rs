@@ -46,8 +46,13 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
+/// The built-in component, or that of the file `FIRECREST_BENCH_COMPONENT`, to compare two.
 fn plugin() -> Plugin {
-    Plugin::built_in(&Engine::new(&CodeCache::User).expect("an engine")).expect("the component")
+    let engine = Engine::new(&CodeCache::User).expect("an engine");
+    match std::env::var_os("FIRECREST_BENCH_COMPONENT") {
+        Some(file) => Plugin::from_file(&engine, file).expect("a component"),
+        None => Plugin::built_in(&engine).expect("the component"),
+    }
 }
 
 fn options(server: SocketAddr) -> Options {
@@ -154,6 +159,9 @@ fn calls(criterion: &mut Criterion, server: SocketAddr) {
     timed!(group, runtime, "script (no request)", session.script(&template).await.expect("a script"));
     group.finish();
 
+    // Connections where the calls are, as in the native client.
+    let engine = Engine::on_runtime(&CodeCache::User, runtime.handle().clone()).expect("an engine");
+    let mut close = runtime.block_on(self::session(&Plugin::built_in(&engine).expect("the component"), server));
     let native = runtime.block_on(native::open(&canned::options(server)));
     let client = native::client();
     let token = "x".repeat(1200);
@@ -168,6 +176,7 @@ fn calls(criterion: &mut Criterion, server: SocketAddr) {
         timed!(group, runtime, "HTTP alone", plain().await);
         timed!(group, runtime, "rules, native", native.stat(path).await.expect("attributes"));
         timed!(group, runtime, "rules, sandboxed", session.stat(path).await.expect("attributes"));
+        timed!(group, runtime, "rules, sandboxed, on one thread", close.stat(path).await.expect("attributes"));
         group.finish();
     }
 }
