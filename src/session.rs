@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::Client;
 use crate::firecrest::auth::Token;
 use crate::firecrest::v2::Api;
-use crate::firecrest::v2::lenient::System;
+use crate::firecrest::v2::lenient::{Field, System};
 use crate::http::{Platform, Url};
 use crate::options::{Options, Version, unknown_version};
 use crate::remote::RemotePath;
@@ -22,7 +22,7 @@ const DEFAULT_UPLOAD_LIMIT: u64 = 5 * 1024 * 1024;
 /// A download passes through a buffer of 5 MiB as base64 (`ssh_client.py`): the largest file that fits, in bytes, as measured.
 const DOWNLOAD_LIMIT: u64 = 3_932_157;
 /// Raised when the state's content changes.
-const STATE_FORMAT: u32 = 1;
+const STATE_FORMAT: u64 = 1;
 
 /// An open transport.
 pub struct Session {
@@ -42,16 +42,11 @@ pub struct Session {
     pub(crate) home: RefCell<Option<RemotePath>>,
 }
 
-/// What goes into `session.state`. Secret: it holds the token.
-#[derive(Serialize, Deserialize)]
+/// What comes out of `session.state`, which is made for one server, user and system. Secret: it holds the token.
 struct State {
-    format: u32,
-    url: String,
-    client_id: Option<String>,
-    compute_resource: String,
     version: String,
     /// As the server told it.
-    system: serde_json::Value,
+    system: Value,
     token: Option<String>,
     token_expires: u64,
 }
@@ -82,17 +77,17 @@ impl Session {
     /// What another session needs to open without a request.
     pub fn state(&self) -> Vec<u8> {
         let token = self.api.client.auth().current();
-        let state = State {
-            format: STATE_FORMAT,
-            url: self.options.url.without_query(),
-            client_id: client_id(&self.options),
-            compute_resource: self.options.compute_resource.clone(),
-            version: self.version.clone(),
-            system: self.system.raw.clone(),
-            token_expires: token.as_ref().map_or(0, |t| t.expires),
-            token: token.map(|t| t.text.reveal().to_owned()),
-        };
-        serde_json::to_vec(&state).unwrap_or_default()
+        let state = json!({
+            "format": STATE_FORMAT,
+            "url": self.options.url.without_query(),
+            "client_id": client_id(&self.options),
+            "compute_resource": &self.options.compute_resource,
+            "version": &self.version,
+            "system": &self.system.raw,
+            "token_expires": token.as_ref().map_or(0, |t| t.expires),
+            "token": token.as_ref().map(|t| t.text.reveal()),
+        });
+        state.to_string().into_bytes()
     }
 
     /// Where large files travel through, as the server tells it.
@@ -128,12 +123,19 @@ fn client_id(options: &Options) -> Option<String> {
 
 /// The state, if it was made for the same server, user and system.
 fn fitting(bytes: &[u8], options: &Options) -> Option<State> {
-    let state: State = serde_json::from_slice(bytes).ok()?;
-    let same = state.format == STATE_FORMAT
-        && state.url == options.url.without_query()
-        && state.client_id == client_id(options)
-        && state.compute_resource == options.compute_resource;
-    same.then_some(state)
+    let told: Value = serde_json::from_slice(bytes).ok()?;
+    let state = Field::new(&told);
+    let same = state.at("format").number() == Some(STATE_FORMAT)
+        && state.at("url").text() == Some(options.url.without_query())
+        && state.at("client_id").text() == client_id(options)
+        && state.at("compute_resource").text().as_ref() == Some(&options.compute_resource);
+    same.then_some(())?;
+    Some(State {
+        version: state.at("version").text()?,
+        token: state.at("token").text(),
+        token_expires: state.at("token_expires").number()?,
+        system: told.get("system")?.clone(),
+    })
 }
 
 fn accepted_version(options: &Options, told: Option<&str>, api: &Api) -> Result<String> {

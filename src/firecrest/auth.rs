@@ -5,17 +5,16 @@
 
 use std::cell::RefCell;
 
-use async_lock::Mutex;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-
+use super::v2::lenient::Field;
 use super::{Client, USER_AGENT};
 use crate::error::{Error, Kind, Result};
 use crate::http::retry::{Effect, Event, Try, Verdict};
 use crate::http::{self, Body, Method, Request, Url};
 use crate::options::{Credentials, TokenAuthMethod};
 use crate::secret::Secret;
+use async_lock::Mutex;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// A token with less left is renewed before use, in seconds.
 const RENEW_BEFORE: u64 = 60;
@@ -100,20 +99,6 @@ impl Auth {
     }
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: Option<f64>,
-}
-
-#[derive(Deserialize, Default)]
-struct TokenRefusal {
-    #[serde(default)]
-    error: String,
-    #[serde(default)]
-    error_description: String,
-}
-
 fn token_request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: TokenAuthMethod) -> Request {
     let encode = http::url::encode;
     let mut form = "grant_type=client_credentials".to_owned();
@@ -175,24 +160,25 @@ async fn request(client: &Client, uri: &Url, id: &str, secret: &Secret, method: 
 
 fn read(status: u16, bytes: &[u8], asked_at: u64, uri: &Url) -> Result<Token> {
     let place = uri.without_query();
+    // What is no JSON says nothing. A parser's words could quote the answer, and the answer could hold a token.
+    let answer: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let answer = Field::new(&answer);
     if (200..300).contains(&status) {
-        let answer: TokenAnswer = serde_json::from_slice(bytes).map_err(|_| {
-            // The parser's words could quote the answer, and the answer could hold a token.
+        let token = answer.at("access_token").text().ok_or_else(|| {
             Error::new(Kind::Unavailable, format!("what answers at {place} is no token server")).about("token_uri")
         })?;
-        let lifetime = answer.expires_in.filter(|s| s.is_finite() && *s >= 0.0).map_or(UNTOLD_LIFETIME, |s| s as u64);
-        return Ok(Token { text: Secret::new(answer.access_token), expires: asked_at.saturating_add(lifetime) });
+        let lifetime = answer.at("expires_in").number().unwrap_or(UNTOLD_LIFETIME);
+        return Ok(Token { text: Secret::new(token), expires: asked_at.saturating_add(lifetime) });
     }
-    let refusal: TokenRefusal = serde_json::from_slice(bytes).unwrap_or_default();
+    let refusal = answer.at("error").text();
     let kind = match status {
         // `invalid_client` and its relatives come with 400, 401 or 403 (RFC 6749 section 5.2, Keycloak).
-        400 | 401 | 403 if !refusal.error.is_empty() => Kind::Unauthenticated,
+        400 | 401 | 403 if refusal.is_some() => Kind::Unauthenticated,
         401 | 403 => Kind::Unauthenticated,
         429 => Kind::RateLimited,
         _ => Kind::Unavailable,
     };
-    let said =
-        [refusal.error, refusal.error_description].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(": ");
+    let said = refusal.into_iter().chain(answer.at("error_description").text()).collect::<Vec<_>>().join(": ");
     let message = match kind {
         Kind::Unauthenticated if !said.is_empty() => format!("the token server refuses these credentials ({said})"),
         Kind::Unauthenticated => "the token server refuses these credentials".to_owned(),

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use super::v2::lenient::Field;
 use crate::error::{Error, Info, Kind};
 use crate::http::retry::{Effect, Event};
 use crate::number::millionths;
@@ -16,33 +15,6 @@ const LONGEST_SHOWN: usize = 2000;
 
 /// A missing system has the status of a missing path or job, 404. This is how to tell them apart.
 pub const SYSTEM_NOT_FOUND: &str = "System not found";
-
-/// The body of a refusal (openapi.json `ApiResponseError`).
-#[derive(Debug, Default, Deserialize)]
-struct Refusal {
-    #[serde(default, rename = "errorType")]
-    error_type: Option<String>,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default, rename = "causedBy")]
-    caused_by: Option<Vec<String>>,
-    #[serde(default)]
-    data: Option<RefusalData>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct RefusalData {
-    #[serde(default)]
-    fields: Vec<RefusedField>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RefusedField {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    message: String,
-}
 
 /// What a line of a tool's output ends with (strerror(3) and the tools' own words), and what that means.
 const LINE_ENDINGS: &[(&str, Kind)] = &[
@@ -113,13 +85,30 @@ fn by_status(status: u16) -> Kind {
     }
 }
 
-fn read(bytes: &[u8]) -> Option<Refusal> {
-    serde_json::from_slice(bytes).ok().filter(|refusal: &Refusal| refusal.error_type.is_some())
+/// All that a refusal says, on one string (openapi.json `ApiResponseError`). None: FirecREST did not write it.
+fn read(bytes: &[u8]) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let refusal = Field::new(&answer);
+    refusal.at("errorType").text()?;
+    // A validation error's message quotes Python; its fields are meant for people.
+    let word = |field: Field<'_>, key| field.at(key).text().unwrap_or_default();
+    let fields = refusal.at("data").at("fields").list();
+    let told: Vec<String> = fields.map(|f| format!("{}: {}", word(f, "name"), word(f, "message"))).collect();
+    if !told.is_empty() {
+        return Some(told.join("; "));
+    }
+    let mut text = word(refusal, "message");
+    // Slurm's words are in causedBy when several commands ran at once.
+    for cause in refusal.at("causedBy").list().filter_map(Field::text) {
+        text.push('\n');
+        text.push_str(&cause);
+    }
+    Some(text)
 }
 
 /// How a try ended that was refused.
 pub fn event(status: u16, bytes: &[u8]) -> Event {
-    Event::of_answer(status, &read(bytes).as_ref().map(spoken).unwrap_or_default())
+    Event::of_answer(status, &read(bytes).unwrap_or_default())
 }
 
 /// Types a refusal. `now`: Unix seconds, for a Retry-After that is a date.
@@ -132,7 +121,7 @@ pub fn classify(
     now: u64,
 ) -> Error {
     let refusal = read(bytes);
-    let text = refusal.as_ref().map(spoken).unwrap_or_default();
+    let text = refusal.clone().unwrap_or_default();
     let event = Event::of_answer(status, &text);
     let kind = match status {
         // These statuses say all by themselves; 404 and 5xx do not.
@@ -178,20 +167,6 @@ pub fn classify(
             still_on_its_way: event == Event::GatewayTimeout,
         }),
     }
-}
-
-/// All that the server says, on one string.
-fn spoken(refusal: &Refusal) -> String {
-    let mut text = refusal.message.clone().unwrap_or_default();
-    // Slurm's words are in causedBy when several commands ran at once.
-    for cause in refusal.caused_by.iter().flatten() {
-        text.push('\n');
-        text.push_str(cause);
-    }
-    // A validation error's message quotes Python; its fields are meant for people.
-    let fields = refusal.data.iter().flat_map(|d| &d.fields);
-    let told: Vec<String> = fields.map(|f| format!("{}: {}", f.name, f.message)).collect();
-    if told.is_empty() { text } else { told.join("; ") }
 }
 
 /// What the words of a tool or of the server mean, if they mean anything.

@@ -166,10 +166,13 @@ impl Client {
 
     /// Reads JSON; what is none was not written by FirecREST.
     pub fn parse<T: DeserializeOwned>(&self, bytes: &[u8], subject: &str) -> Result<T> {
-        serde_json::from_slice(bytes).map_err(|e| {
-            let message = format!("what answers at {} is not a FirecREST that this plugin knows: {e}", self.server());
-            Error::new(Kind::Unavailable, message).about(subject)
-        })
+        serde_json::from_slice(bytes).map_err(|e| self.unknown(&e.to_string(), subject))
+    }
+
+    /// The error of an answer that FirecREST would not write.
+    pub fn unknown(&self, why: &str, subject: &str) -> Error {
+        let message = format!("what answers at {} is not a FirecREST that this plugin knows: {why}", self.server());
+        Error::new(Kind::Unavailable, message).about(subject)
     }
 
     async fn perform(&self, call: &Call<'_>, leave_open: bool) -> Result<Reply> {

@@ -107,7 +107,8 @@ impl Api {
     pub async fn stat(&self, path: &RemotePath, dereference: bool) -> Result<Stat> {
         let follow = if dereference { "true" } else { "false" };
         let query = vec![("path", path.as_str()), ("dereference", follow)];
-        Ok(self.client.fetch::<Output<Stat>>(&Call::get(self.ops("stat"), query, path.as_str())).await?.output)
+        let answer = self.client.fetch(&Call::get(self.ops("stat"), query, path.as_str())).await?;
+        Stat::read(&answer).ok_or_else(|| self.client.unknown("its stat lacks a number", path.as_str()))
     }
 
     /// `ls -l`. `path` goes as it is: with a slash at its end it lists a directory even through a symlink.

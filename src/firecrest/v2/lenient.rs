@@ -51,6 +51,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A whole number, negative ones too.
+    pub fn signed(self) -> Option<i64> {
+        self.0.as_i64()
+    }
+
     /// Is it true?
     pub fn flag(self) -> bool {
         self.0.as_bool().unwrap_or_default()

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::lenient::Field;
+
 /// Most answers put what was asked for under `output`.
 #[derive(Debug, Deserialize)]
 pub struct Output<T> {
@@ -13,7 +15,7 @@ pub struct Output<T> {
 }
 
 /// `ops/stat`. Times in Unix seconds.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)]
 pub struct Stat {
     pub mode: u32,
@@ -26,6 +28,28 @@ pub struct Stat {
     pub atime: i64,
     pub ctime: i64,
     pub mtime: i64,
+}
+
+impl Stat {
+    /// Reads it; none where one of its numbers is missing.
+    pub fn read(answer: &serde_json::Value) -> Option<Self> {
+        let stat = Field::new(answer).at("output");
+        let number = |key| stat.at(key).number();
+        let small = |key| number(key).and_then(|n| u32::try_from(n).ok());
+        let time = |key| stat.at(key).signed();
+        Some(Self {
+            mode: small("mode")?,
+            ino: number("ino")?,
+            dev: number("dev")?,
+            nlink: number("nlink")?,
+            uid: small("uid")?,
+            gid: small("gid")?,
+            size: number("size")?,
+            atime: time("atime")?,
+            ctime: time("ctime")?,
+            mtime: time("mtime")?,
+        })
+    }
 }
 
 /// One line of `ops/ls`, as it comes; `listing.rs` makes an entry of it.
