@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use aiida_firecrest_host::policy::{Folder, Policy};
-use aiida_firecrest_host::progress::Answer;
+use aiida_firecrest_host::progress::{Answer, Status};
 use aiida_firecrest_host::scheduler::{
     CancelOutcome, JobQuery, JobState, ScriptSource, Submission, WaitCondition, WaitOptions,
 };
@@ -258,7 +258,7 @@ async fn a_transfer_stops_when_the_host_says_so() {
     fs::write(&source, noise(8_000_000)).unwrap();
     local.session.write("/big", b"old", None).await.unwrap();
     let mut told = 0;
-    let stop = move |_: &_| {
+    let stop = move |_: &Status| {
         told += 1;
         if told > 1 { Answer::Stop } else { Answer::Proceed }
     };
