@@ -6,10 +6,12 @@
 //! | `POST /faults` | plants one fault, or a list of them: `{"path_ends": "/ops/upload", "times": 2, "kind": "drop-after"}`; kinds with arguments have them in `with` |
 //! | `POST /s3-faults` | the same for the object store: `{"method": "PUT", "part": 2, "kind": "lose"}` |
 //! | `DELETE /faults` | takes all out, and forgets what struck |
-//! | `PATCH /knobs` | turns knobs: `quota` (requests a minute, or null), `quota_form`, `clock_skew`, `latency_ms`, `token_lifetime_s`, `queue_wait_ms`, `s3_url_lifetime_s`, `unhealthy` (a list of `ssh`, `scheduler`, `s3`) |
+//! | `PATCH /knobs` | turns knobs: `quota` (requests a minute, or null), `quota_form`, `clock_skew`, `latency_ms`, `s3_latency_ms`, `token_lifetime_s`, `queue_wait_ms`, `s3_url_lifetime_s`, `unhealthy` (a list of `ssh`, `scheduler`, `s3`) |
+//! | `POST /jobs` | `{"count": 100, "state": "RUNNING"}` adds jobs without processes; answers with their ids |
 //! | `PUT /jobs/{id}/state` | `{"state": "FAILED"}`, or null for the real one |
 //! | `POST /tokens/revoke` | makes all tokens so far invalid |
-//! | `GET /requests`, `DELETE /requests` | what was asked: method, path, query, status |
+//! | `GET /requests`, `DELETE /requests` | what was asked of the API: method, path, query, status; forgets it, the object store's too |
+//! | `GET /counts` | how much was asked since then, of the API (its tokens apart) and of the object store (by clients): `{"requests", "tokens", "s3_requests", "bytes_in", "bytes_out"}` |
 //!
 //! Durations in faults are milliseconds. What cannot be read is 400 with the reason; a success without content is 204.
 
@@ -107,6 +109,10 @@ fn act(state: &State, method: &Method, path: &str, body: &[u8]) -> Reply {
             state.adjust(|knobs| turned.apply(knobs, unhealthy));
             Ok(None)
         }
+        ("POST", ["jobs"]) => {
+            let NewJobs { count, state: shown } = read(body)?;
+            Ok(Some(json!(state.add_jobs(count, &shown))))
+        }
         ("PUT", ["jobs", id, "state"]) => {
             let wanted: JobState = read(body)?;
             let known = id.parse().is_ok_and(|id| state.scheduler.set_state(id, wanted.state));
@@ -117,8 +123,10 @@ fn act(state: &State, method: &Method, path: &str, body: &[u8]) -> Reply {
             Ok(None)
         }
         ("GET", ["requests"]) => Ok(Some(requests(state))),
+        ("GET", ["counts"]) => Ok(Some(counts(state))),
         ("DELETE", ["requests"]) => {
             state.recorder.clear();
+            state.objects.recorder.clear();
             Ok(None)
         }
         _ => Err((404, format!("{method} {path}: nothing here"))),
@@ -139,6 +147,29 @@ fn requests(state: &State) -> Value {
     seen.collect()
 }
 
+/// Bytes are those of bodies.
+fn counts(state: &State) -> Value {
+    let api = state.recorder.all();
+    let s3: Vec<_> = state.objects.recorder.all().into_iter().filter(|seen| !seen.from_job).collect();
+    let tokens = api.iter().filter(|seen| seen.path.starts_with(crate::auth::REALM)).count();
+    let into = api.iter().map(|seen| seen.bytes_in).chain(s3.iter().map(|seen| seen.bytes_in)).sum::<u64>();
+    let out = api.iter().map(|seen| seen.bytes_out).chain(s3.iter().map(|seen| seen.bytes_out)).sum::<u64>();
+    json!({
+        "requests": api.len() - tokens,
+        "tokens": tokens,
+        "s3_requests": s3.len(),
+        "bytes_in": into,
+        "bytes_out": out,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewJobs {
+    count: usize,
+    state: String,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JobState {
@@ -155,6 +186,7 @@ struct Turned {
     quota_form: Option<RetryAfter>,
     clock_skew: Option<i64>,
     latency_ms: Option<u64>,
+    s3_latency_ms: Option<u64>,
     token_lifetime_s: Option<u64>,
     queue_wait_ms: Option<u64>,
     s3_url_lifetime_s: Option<u64>,
@@ -197,6 +229,7 @@ impl Turned {
             }
         };
         set(&mut knobs.latency, self.latency_ms.map(Duration::from_millis));
+        set(&mut knobs.s3_latency, self.s3_latency_ms.map(Duration::from_millis));
         set(&mut knobs.token_lifetime, self.token_lifetime_s.map(Duration::from_secs));
         set(&mut knobs.queue_wait, self.queue_wait_ms.map(Duration::from_millis));
         set(&mut knobs.s3_url_lifetime, self.s3_url_lifetime_s.map(Duration::from_secs));

@@ -138,6 +138,8 @@ pub struct Knobs {
     pub job_lag: JobLag,
     /// Added to every squeue/sacct question (about 90 ms on the real server).
     pub job_query_cost: Duration,
+    /// What a file operation takes at least, once its request is there (about 7 ms on the real server, over SSH).
+    pub file_operation_cost: Duration,
     /// How long one minute of a job's time limit lasts (a minute).
     pub minute: Duration,
     /// Between a job's SIGTERM and its SIGKILL.
@@ -197,6 +199,7 @@ impl Default for Knobs {
             nodes: 2,
             job_lag: JobLag::RECORDED,
             job_query_cost: Duration::ZERO,
+            file_operation_cost: Duration::ZERO,
             minute: Duration::from_secs(60),
             kill_wait: Duration::from_secs(2),
             quota: None,

@@ -25,9 +25,15 @@ struct Arguments {
     /// Write the clients' configuration here once it serves (aiida-firecrest's JSON, mode 0600)
     #[arg(long, value_name = "FILE")]
     config_out: Option<PathBuf>,
-    /// Wait so long before each answer
+    /// Wait so long before each answer of the API and of the token server
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
+    /// Wait so long before each answer of the object store
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    s3_latency: u64,
+    /// Let every file operation take at least so long (7 on the real server)
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    file_operation_cost: u64,
     /// Keep each job waiting at least so long
     #[arg(long, value_name = "SECONDS", default_value_t = 0.1)]
     queue_wait: f64,
@@ -120,6 +126,8 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
     let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or_default();
     let mut builder = Simulator::builder().port(arguments.port).adjust(|knobs| {
         knobs.latency = Duration::from_millis(arguments.latency);
+        knobs.s3_latency = Duration::from_millis(arguments.s3_latency);
+        knobs.file_operation_cost = Duration::from_millis(arguments.file_operation_cost);
         knobs.queue_wait = seconds(arguments.queue_wait);
         knobs.nodes = arguments.nodes;
         knobs.version.clone_from(&arguments.server_version);

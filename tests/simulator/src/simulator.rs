@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use crate::auth::REALM;
 use crate::builder::{Builder, Error};
 use crate::faults::{Fault, Struck};
-use crate::jobs::scheduler::NewJob;
 use crate::knobs::{Knobs, Service};
 use crate::record::RequestRecord;
 use crate::s3::{S3Fault, S3RequestRecord};
@@ -293,22 +292,7 @@ impl Simulator {
 
     /// Adds jobs without processes, in a state such as `COMPLETED`, `PENDING` or `NODE_FAIL`. Their ids.
     pub fn add_jobs(&self, count: usize, state: &str) -> Vec<String> {
-        let knobs = self.state.knobs();
-        let template = NewJob {
-            name: "synthetic".into(),
-            account: knobs.accounts.first().cloned().unwrap_or_default(),
-            partition: knobs.partitions.first().cloned().unwrap_or_default(),
-            nodes: 1,
-            tasks: 1,
-            work_dir: self.home().to_owned(),
-            input: "/dev/null".into(),
-            output: "slurm-%j.out".into(),
-            limit: Some(60),
-            minute: Duration::from_secs(60),
-            script: "#!/bin/bash\n".into(),
-            ..NewJob::default()
-        };
-        self.state.scheduler.add(count, state, &template).into_iter().map(|id| id.to_string()).collect()
+        self.state.add_jobs(count, state)
     }
 
     /// Sets the state that answers show for a job, whatever it is; `None` shows the real one again. False for an unknown job.

@@ -9,7 +9,7 @@ use crate::auth::Auth;
 use crate::commands::{Limits, User};
 use crate::errors::ApiError;
 use crate::faults::{FaultKind, Script};
-use crate::jobs::scheduler::Scheduler;
+use crate::jobs::scheduler::{NewJob, Scheduler};
 use crate::knobs::{Knobs, Quota, RetryAfter, Service, System};
 use crate::paths::{FileSystems, normalise};
 use crate::record::Recorder;
@@ -60,6 +60,26 @@ impl State {
         };
         self.auth.set_skew(skew);
         self.scheduler.wake();
+    }
+
+    /// Adds jobs without processes, in a state such as `COMPLETED`. Their ids.
+    pub(crate) fn add_jobs(&self, count: usize, state: &str) -> Vec<String> {
+        let knobs = self.knobs();
+        let template = NewJob {
+            name: "synthetic".into(),
+            account: knobs.accounts.first().cloned().unwrap_or_default(),
+            partition: knobs.partitions.first().cloned().unwrap_or_default(),
+            nodes: 1,
+            tasks: 1,
+            work_dir: self.user.home.clone(),
+            input: "/dev/null".into(),
+            output: "slurm-%j.out".into(),
+            limit: Some(60),
+            minute: Duration::from_secs(60),
+            script: "#!/bin/bash\n".into(),
+            ..NewJob::default()
+        };
+        self.scheduler.add(count, state, &template).into_iter().map(|id| id.to_string()).collect()
     }
 
     pub(crate) fn clear_faults(&self) {

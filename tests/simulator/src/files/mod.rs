@@ -27,23 +27,33 @@ pub(crate) async fn handle(ctx: &Ctx, endpoint: Endpoint, request: &Request, use
     let has_body = endpoint.takes_json() || endpoint == Endpoint::Upload;
     ctx.need_file_system(request, has_body)?;
     let call = Call { ctx, request, user };
+    let least = crate::read(&ctx.state.knobs).file_operation_cost;
+    let end = tokio::time::Instant::now() + least;
+    let answer = act(&call, endpoint).await;
+    if !least.is_zero() {
+        tokio::time::sleep_until(end).await;
+    }
+    answer
+}
+
+async fn act(call: &Call<'_>, endpoint: Endpoint) -> Result<Answer, ApiError> {
     match endpoint {
-        Endpoint::Ls => ls::get(&call).await,
-        Endpoint::Stat => read::stat(&call).await,
-        Endpoint::Head => read::head(&call).await,
-        Endpoint::Tail => read::tail(&call).await,
-        Endpoint::View => read::view(&call).await,
-        Endpoint::Checksum => read::checksum(&call).await,
-        Endpoint::FileType => read::file_type(&call).await,
-        Endpoint::Download => read::download(&call).await,
-        Endpoint::Chmod => write::chmod(&call).await,
-        Endpoint::Chown => write::chown(&call).await,
-        Endpoint::Mkdir => write::mkdir(&call).await,
-        Endpoint::Symlink => write::symlink(&call).await,
-        Endpoint::Rm => write::rm(&call).await,
-        Endpoint::Upload => write::upload(&call).await,
-        Endpoint::Compress => tar::compress(&call).await,
-        Endpoint::Extract => tar::extract(&call).await,
+        Endpoint::Ls => ls::get(call).await,
+        Endpoint::Stat => read::stat(call).await,
+        Endpoint::Head => read::head(call).await,
+        Endpoint::Tail => read::tail(call).await,
+        Endpoint::View => read::view(call).await,
+        Endpoint::Checksum => read::checksum(call).await,
+        Endpoint::FileType => read::file_type(call).await,
+        Endpoint::Download => read::download(call).await,
+        Endpoint::Chmod => write::chmod(call).await,
+        Endpoint::Chown => write::chown(call).await,
+        Endpoint::Mkdir => write::mkdir(call).await,
+        Endpoint::Symlink => write::symlink(call).await,
+        Endpoint::Rm => write::rm(call).await,
+        Endpoint::Upload => write::upload(call).await,
+        Endpoint::Compress => tar::compress(call).await,
+        Endpoint::Extract => tar::extract(call).await,
         _ => Err(ApiError::new(404, "Not Found")),
     }
 }
