@@ -1,5 +1,5 @@
 # Thin: each of these calls cargo. What they need beyond a Rust toolchain, they install (see .ci/).
-.PHONY: demo demo-aiida test fuzz dist wasm-target lint bench-process bench-rules
+.PHONY: demo demo-aiida bench bench-process bench-rules test fuzz dist wasm-target lint
 
 # The Rust target that the component is built for; does nothing where it is there.
 wasm-target:
@@ -25,6 +25,13 @@ test: wasm-target
 	@.ci/rabbitmq
 	@venv=$$(.ci/aiida) && cd host/python && "$$venv/bin/python" -m pytest -q
 	@PATH="$$(.ci/node):$$PATH" && cd host/node && npm ci --no-audit --no-fund && npm run build && npm run typecheck && npm test
+
+# Compares with what a user would pick instead, and writes BENCHMARKS.md; with QUICK=1 within five minutes after the build. It takes the
+# processor before others where it may (root).
+bench: wasm-target
+	cargo build --release --workspace
+	@venv=$$(.ci/bench) && nice -n $$([ "$$(id -u)" = 0 ] && echo -15 || echo 0) \
+		"$${CARGO_TARGET_DIR:-target}/release/firecrest-bench" --venv "$$venv" $(if $(QUICK),--quick) $(BENCH)
 
 # Every parser of outside bytes, for SECONDS each (nightly and cargo-fuzz, installed where missing).
 SECONDS ?= 30

@@ -344,6 +344,14 @@ async fn the_script_can_be_written_as_json() {
     assert_eq!(ask("GET", "/requests", "").json()[0]["status"], 503);
     assert_eq!(ask("DELETE", "/requests", "").status, 204);
     assert_eq!(ask("GET", "/requests", "").json(), json!([]));
+    let ids = ask("POST", "/jobs", r#"{"count": 2, "state": "RUNNING"}"#).json();
+    assert_eq!(ids.as_array().map(Vec::len), Some(2));
+    let none = json!({"requests": 0, "tokens": 0, "s3_requests": 0, "bytes_in": 0, "bytes_out": 0});
+    assert_eq!(ask("GET", "/counts", "").json(), none);
+    stat(&client).expect("an answer");
+    let counts = ask("GET", "/counts", "").json();
+    assert_eq!((&counts["requests"], &counts["tokens"], &counts["s3_requests"]), (&json!(1), &json!(0), &json!(0)));
+    assert!(counts["bytes_out"].as_u64() > Some(0), "{counts}");
     assert_eq!(ask("POST", "/tokens/revoke", "").status, 204);
     assert_eq!(stat(&client).expect("an answer").status, 401);
     for (method, path, body, word) in [
