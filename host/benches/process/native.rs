@@ -74,6 +74,10 @@ impl Platform for Native {
         Box::pin(tokio::time::sleep(duration))
     }
 
+    fn mark(&self) -> u64 {
+        1
+    }
+
     fn unix_now(&self) -> u64 {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
     }
