@@ -56,4 +56,6 @@ lint: wasm-target
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	.ci/wasm-clippy
+	@# The fuzz targets are a workspace of their own; libFuzzer is not wanted for looking at them.
+	CUSTOM_LIBFUZZER_PATH=/nowhere/libfuzzer.a cargo check --quiet --manifest-path tests/fuzz/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/fuzz-check"
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items

@@ -13,6 +13,7 @@
 use crate::error::Error;
 use crate::options::Options;
 use crate::plugin::Plugin;
+use crate::secrets::sounds_secret;
 use crate::types::ErrorKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -64,23 +65,28 @@ impl Journal {
     }
 }
 
-/// Whose things they are: what names the server, the system and the user among a plugin's options, and whether it is the built-in plugin.
+/// Whose things they are: of which plugin, and what names the server, the system and the user among its options. A stranger's plugin is
+/// known by its checksum, and by all its options that do not sound secret: which of them matter is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Owner {
-    built_in: bool,
+    plugin: Option<String>,
     options: BTreeMap<String, String>,
 }
 
 impl Owner {
     pub(crate) fn of(plugin: &Plugin, options: &Options) -> Owner {
-        Owner { built_in: plugin.is_built_in(), options: BTreeMap::new() }.with(options)
+        let stranger = (!plugin.is_built_in()).then(|| plugin.inspection().sha256.clone());
+        Owner { plugin: stranger, options: BTreeMap::new() }.with(options)
     }
 
     /// The same plugin with other options.
     pub(crate) fn with(&self, options: &Options) -> Owner {
-        let names = ["url", "compute_resource", "client_id"];
-        let told = names.iter().filter_map(|name| Some(((*name).to_owned(), options.get(name)?.to_owned())));
-        Owner { built_in: self.built_in, options: told.collect() }
+        let told = options.iter().filter(|(name, _)| match self.plugin {
+            None => matches!(*name, "url" | "compute_resource" | "client_id"),
+            Some(_) => !sounds_secret(name),
+        });
+        let told = told.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Owner { plugin: self.plugin.clone(), options: told.collect() }
     }
 }
 

@@ -17,6 +17,12 @@ const SHORTEST: usize = 6;
 /// Tokens are renewed; so many of the latest are known.
 const KEPT: usize = 32;
 
+/// Does an option's name say that its value is secret?
+pub(crate) fn sounds_secret(name: &str) -> bool {
+    let said = ["secret", "password", "passphrase", "token"].iter().any(|word| name.contains(word));
+    said && !name.ends_with("_uri") && !name.ends_with("_url")
+}
+
 /// The secrets of one instance; clones know the same.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets(Arc<Mutex<Known>>);
@@ -28,8 +34,7 @@ impl Secrets {
     /// Takes note of the options that are secret by their names.
     pub(crate) fn learn_options(&self, options: &Options) {
         for (name, value) in options.iter() {
-            let secret = ["secret", "password", "passphrase", "token"].iter().any(|word| name.contains(word));
-            if secret && !name.ends_with("_uri") && !name.ends_with("_url") {
+            if sounds_secret(name) {
                 self.learn(value);
             }
         }

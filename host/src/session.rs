@@ -133,11 +133,7 @@ impl Session {
         }
         for left in Leftovers::find(&folder, &self.owner) {
             let (mark, remote) = (left.mark().to_owned(), left.remote());
-            let tidied = call!(self, |plugin, store, handle| plugin
-                .aiida_hpc_transport()
-                .session()
-                .call_tidy(store, handle, &mark, &remote));
-            match tidied {
+            match self.tidy(&mark, &remote).await {
                 Ok(there) => {
                     let local = tokio::task::spawn_blocking(move || {
                         let count = left.tidy_local();
@@ -147,7 +143,10 @@ impl Session {
                     let here = local.await.unwrap_or_default();
                     tracing::info!(there, here, "removed what a session left that had ended in the middle of a call");
                 }
-                Err(error) => tracing::warn!(%error, "a session left something, which cannot be removed now"),
+                Err(error @ Error::Plugin { .. }) => {
+                    tracing::warn!(%error, "a session left something, which cannot be removed now");
+                }
+                Err(fault) => return Err(fault),
             }
         }
         Ok(())
@@ -172,11 +171,7 @@ impl Session {
 
     async fn entry_of(&mut self, owner: &Owner) -> Result<Option<Entry>> {
         let Some(folder) = self.policy.journal().folder() else { return Ok(None) };
-        let handle = self.handle;
-        let mark = self
-            .instance
-            .run(async |plugin, store| plugin.aiida_hpc_transport().session().call_mark(store, handle).await)
-            .await?;
+        let mark = self.mark().await?;
         Ok(Entry::begin(&self.journals, &folder, owner, &mark))
     }
 

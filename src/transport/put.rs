@@ -10,7 +10,7 @@ use super::{Overwrite, Summary, TransferOptions, Verification, local_name, patte
 use crate::archive::{Member, MemberKind, write};
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
-use crate::firecrest::v2::files::Content;
+use crate::firecrest::v2::files::{Content, carried};
 use crate::firecrest::v2::listing::FileKind;
 use crate::firecrest::v2::models::Compression;
 use crate::http::Part;
@@ -261,6 +261,7 @@ impl Session {
         if content.size() > 0 {
             return self.api.upload(&directory, name, content, subject).await;
         }
+        carried(name, subject)?;
         self.send_empty(target, &directory, name, content, subject).await
     }
 

@@ -249,7 +249,7 @@ async fn a_server_that_is_away_is_asked_again_later() {
     let record = |url: &str| {
         serde_json::json!({
             "format": 1,
-            "owner": {"built_in": true, "options": {
+            "owner": {"plugin": null, "options": {
                 "url": url, "client_id": options.get("client_id"), "compute_resource": options.get("compute_resource"),
             }},
             "mark": mark,

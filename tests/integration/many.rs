@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aiida_firecrest_host::{Options, Policy, Session};
-use aiida_firecrest_tests::{in_time, plugin};
+use aiida_firecrest_tests::{PATIENCE, plugin};
 use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -85,6 +85,7 @@ async fn a_thousand_sessions_work_at_once() {
             session
         })
     });
-    let done = in_time("all answers", join_all(work.collect::<Vec<_>>())).await;
+    // Longer than other tests wait: with those beside it, a thousand calls of an unoptimised host are work for two cores.
+    let done = tokio::time::timeout(5 * PATIENCE, join_all(work.collect::<Vec<_>>())).await.expect("all answers");
     assert_eq!(done.into_iter().filter(Result::is_ok).count(), count);
 }

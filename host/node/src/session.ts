@@ -123,6 +123,22 @@ export class Session {
     return this.#ask('origins', []) as Promise<string[]>;
   }
 
+  /**
+   * What is in the name of everything that this session makes on its way and removes again. Kept outside of the process, with the paths of
+   * the calls, it lets another session `tidy` after a process that was killed.
+   */
+  async mark(): Promise<string> {
+    return this.#ask('mark', []) as Promise<string>;
+  }
+
+  /**
+   * Ends the jobs and removes the files that the sessions of a mark left on the cluster: in each of `places`, in the folder around it and in
+   * that of temporary files. Only for sessions that are no more. Resolves to their number.
+   */
+  async tidy(mark: string, places: readonly string[], options?: t.CallOptions): Promise<number> {
+    return this.#ask('tidy', [c.text('mark', mark), c.texts('places', places)], options) as Promise<number>;
+  }
+
   async whoami(options?: t.CallOptions): Promise<t.Identity> {
     return this.#ask('whoami', [], options) as Promise<t.Identity>;
   }

@@ -36,6 +36,20 @@ test('who I am, and where files go', async () => {
   assert.equal((await session.origins()).length, 1);
 });
 
+test('what a killed process left goes by its mark', async () => {
+  assert.match(await session.mark(), /^[0-9a-f]{16}$/);
+  const mark = '0123456789abcdef';
+  await session.write(`${folder}/.aiida-firecrest-${mark}-00000001.tar`, 'left');
+  await session.write(`${folder}/.aiida-firecrest-fedcba9876543210-00000001.tar`, "another's");
+  assert.equal(await session.tidy(mark, [`${folder}/target`]), 1);
+  assert.deepEqual(
+    (await session.list(folder, { hidden: true })).map(({ path }) => path).filter((path) => path.startsWith('.aiida')),
+    ['.aiida-firecrest-fedcba9876543210-00000001.tar'],
+  );
+  await session.remove(`${folder}/.aiida-firecrest-fedcba9876543210-00000001.tar`);
+  assert.equal((await refusal(session.tidy('*', []))).kind, 'invalid-argument');
+});
+
 test('a listing has attributes', async () => {
   await session.mkdir(`${folder}/list/sub`, { parents: true });
   await session.write(`${folder}/list/a.txt`, 'hello', { mode: 0o640 });

@@ -286,6 +286,8 @@ async fn of_an_odd_id_is_refused(b: &mut Bench) -> Outcome {
 }
 
 async fn ends_a_running_job(b: &mut Bench) -> Outcome {
+    let well = b.job("well", "true").await?;
+    let well = b.end_of(&well).await?;
     let submission = b.submission("d", &b.template("sleep 50; touch ran-on")).await?;
     let ids = [b.submit(&submission).await?];
     b.running(&ids).await?;
@@ -293,7 +295,13 @@ async fn ends_a_running_job(b: &mut Bench) -> Outcome {
     holds("its outcome", matches!(outcomes[..], [CancelOutcome::Cancelled]), "cancelled", &outcomes)?;
     let job = b.end_of(&ids[0]).await?;
     same("its state", job.job_state, JobState::Done)?;
-    holds("its exit status", job.exit_status != Some(0), "not that of a success", &job.exit_status)?;
+    let told = (job.exit_status, job.terminating_signal, job.raw_state);
+    holds(
+        "how it ended",
+        told != (well.exit_status, well.terminating_signal, well.raw_state),
+        "not as a success",
+        &told,
+    )?;
     b.gone(&format!("{}/ran-on", submission.working_directory)).await
 }
 

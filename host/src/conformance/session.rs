@@ -21,6 +21,17 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         are_origins_and_told_without_a_request,
         "Origins are scheme, host and port, and told without a request"
     ),
+    behaviour!(
+        "mark",
+        is_sixteen_digits_and_told_without_a_request,
+        "A session's mark is 16 hexadecimal digits, and told without a request"
+    ),
+    behaviour!(
+        "tidy",
+        refuses_what_is_no_mark,
+        "Only what is a mark may be tidied after: anything else is invalid-argument"
+    ),
+    behaviour!("tidy", touches_no_target, "Tidying after a mark touches nothing that has not that mark"),
     behaviour!("whoami", is_who_check_told, "Who I am is who check said that I am"),
     behaviour!("whoami", is_the_owner_of_my_files, "My files belong to the user that whoami tells"),
 ];
@@ -73,6 +84,30 @@ async fn are_origins_and_told_without_a_request(b: &mut Bench) -> Outcome {
         Origin::parse(&text).done(format!("reading {text} as an origin"))?;
     }
     Ok(())
+}
+
+async fn is_sixteen_digits_and_told_without_a_request(b: &mut Bench) -> Outcome {
+    let before = b.sent();
+    let mark = b.session.mark().await.done("mark")?;
+    b.silent("mark", before)?;
+    let digits = mark.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    holds("the mark", mark.len() == 16 && digits, "16 hexadecimal digits", &mark)
+}
+
+async fn refuses_what_is_no_mark(b: &mut Bench) -> Outcome {
+    for mark in ["", "*", "0123456789ABCDEF", "0123456789abcde/", "0123456789abcdef0"] {
+        let tidied = b.session.tidy(mark, &[]).await.map(drop);
+        tidied.refused(format!("tidy after {mark:?}"), &[ErrorKind::InvalidArgument])?;
+    }
+    Ok(())
+}
+
+async fn touches_no_target(b: &mut Bench) -> Outcome {
+    let path = b.file("file", b"stays").await?;
+    let hidden = b.file(".0123456789abcdee-1.part", b"of another mark").await?;
+    b.session.tidy("0123456789abcdef", std::slice::from_ref(&path)).await.done("tidy after a mark of nobody")?;
+    b.content(&path, b"stays").await?;
+    b.content(&hidden, b"of another mark").await
 }
 
 async fn is_who_check_told(b: &mut Bench) -> Outcome {

@@ -24,6 +24,23 @@ const STREAM_BUFFER: usize = 256 << 10;
 
 /// Every method returns [`Error::Plugin`] with the contract's errors, and the faults that end a [session](super).
 impl Session {
+    /// What is in the name of everything that this session makes on its way and removes again. Sends nothing.
+    pub async fn mark(&mut self) -> Result<String> {
+        let handle = self.handle;
+        self.instance
+            .run(async |plugin, store| plugin.aiida_hpc_transport().session().call_mark(store, handle).await)
+            .await
+    }
+
+    /// Ends the jobs and removes the files that the sessions of a mark left on the cluster: in each of `places`, in the folder around it and
+    /// in that of temporary files. Only for sessions that are no more; a [`Journal`](crate::Journal) does it by itself. Returns their number.
+    pub async fn tidy(&mut self, mark: &str, places: &[String]) -> Result<u32> {
+        call!(self, |plugin, store, handle| plugin
+            .aiida_hpc_transport()
+            .session()
+            .call_tidy(store, handle, mark, places))
+    }
+
     /// Who I am on the cluster.
     pub async fn whoami(&mut self) -> Result<Identity> {
         call!(self, |plugin, store, handle| plugin.aiida_hpc_transport().session().call_whoami(store, handle))

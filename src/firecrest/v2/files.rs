@@ -239,9 +239,7 @@ impl Api {
 
     /// Makes or replaces `directory/name`. The server truncates the target first and follows a symlink.
     pub async fn upload(&self, directory: &RemotePath, name: &str, content: &Content, subject: &str) -> Result<()> {
-        if !multipart::can_carry(name) {
-            return Err(Error::invalid(subject, "a file name with a carriage return cannot be uploaded by itself"));
-        }
+        carried(name, subject)?;
         let random = self.client.platform();
         let boundary = format!("{:016x}{:016x}", random.random(), random.random());
         let form = multipart::form(name, &boundary);
@@ -295,4 +293,11 @@ impl Api {
     pub async fn download(&self, path: &RemotePath) -> Result<OpenAnswer> {
         self.client.open(&Call::get(self.ops("download"), vec![("path", path.as_str())], path.as_str())).await
     }
+}
+/// Refuses a name that an upload's form cannot carry.
+pub fn carried(name: &str, subject: &str) -> Result<()> {
+    if multipart::can_carry(name) {
+        return Ok(());
+    }
+    Err(Error::invalid(subject, "a file name with a carriage return cannot be uploaded by itself"))
 }

@@ -4,7 +4,7 @@
 use aiida_firecrest::firecrest::errors;
 use aiida_firecrest::firecrest::v2::jobs::RawJob;
 use aiida_firecrest::firecrest::v2::lenient::{JobMetadata, Node, Partition, Reservation, System, UserInfo};
-use aiida_firecrest::firecrest::v2::models::{Job, Jobs, Output, Stat};
+use aiida_firecrest::firecrest::v2::models::{Job, Jobs, Stat};
 use aiida_firecrest::http::retry::Effect;
 use aiida_firecrest::scheduler::info::JobInfo;
 use aiida_firecrest::session::limits_of;
@@ -15,13 +15,13 @@ fuzz_target!(|bytes: &[u8]| {
     let status = 400 + u16::from(bytes.first().copied().unwrap_or_default());
     let error = errors::classify(status, &[], bytes, Effect::Write, "/p", 0);
     assert!(error.to_string().len() < bytes.len() * 8 + 4096);
-    let _ = serde_json::from_slice::<Output<Stat>>(bytes);
     let _ = serde_json::from_slice::<Jobs>(bytes);
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
     for system in System::read_all(&value).unwrap_or_default() {
         limits_of(&system);
     }
     limits_of(&System::read(&value));
+    Stat::read(&value);
     UserInfo::read(&value);
     Partition::read_all(&value);
     Node::read_all(&value);
