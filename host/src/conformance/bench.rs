@@ -59,6 +59,9 @@ impl Shared {
     }
 }
 
+/// A scheduler's accounting is behind by no more than this.
+const ACCOUNTING: Duration = Duration::from_secs(20);
+
 /// A behaviour's place to work at.
 pub(super) struct Bench {
     pub(super) session: Session,
@@ -352,10 +355,28 @@ impl Bench {
 
     /// Waits for one job's end.
     pub(super) async fn end_of(&mut self, id: &str) -> Step<crate::scheduler::JobInfo> {
-        let listing = self.ended(&[id.to_owned()]).await?;
-        let missing = format!("job {id}, not missing");
-        let found = listing.jobs.into_iter().find(|job| job.job_id == id);
-        found.ok_or_else(|| failed(format!("wait for {id}"), missing, shown(&listing.missing)))
+        let ids = [id.to_owned()];
+        let mut listing = self.ended(&ids).await?;
+        let until = Instant::now() + ACCOUNTING;
+        loop {
+            let found = listing.jobs.into_iter().find(|job| job.job_id == id);
+            match found {
+                None => {
+                    let missing = format!("job {id}, not missing");
+                    return Err(failed(format!("wait for {id}"), missing, shown(&listing.missing)));
+                }
+                // A scheduler can know that a short job has ended before it knows what it was.
+                Some(job) if job.title.is_none() && Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    listing = self
+                        .session
+                        .jobs(&crate::scheduler::JobQuery::Ids(ids.to_vec()))
+                        .await
+                        .done(format!("jobs of {id}"))?;
+                }
+                Some(job) => return Ok(job),
+            }
+        }
     }
 
     /// What a job printed.
