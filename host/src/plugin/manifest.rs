@@ -24,7 +24,7 @@
 //! ```
 //!
 //! Every key but `name` may be left out; others than these are errors. A limit above the host's own
-//! ([`MOST_MEMORY`](crate::limits::MOST_MEMORY), [`MOST_TIME`](crate::limits::MOST_TIME)) is taken as that.
+//! ([`MOST_MEMORY`], [`MOST_TIME`]) is taken as that.
 
 use crate::error::{Error, Result};
 use crate::limits::{MANIFEST_SIZE, MOST_MEMORY, MOST_TIME};
