@@ -21,7 +21,7 @@ demo-aiida: wasm-target
 test: wasm-target
 	@.ci/python
 	cargo test --workspace
-	@python3 tests/runtimes/test_runtimes.py Python
+	@python3 tests/runtimes/test_runtimes.py
 	@.ci/rabbitmq
 	@venv=$$(.ci/aiida) && cd host/python && "$$venv/bin/python" -m pytest -q
 	@PATH="$$(.ci/node):$$PATH" && cd host/node && npm ci --no-audit --no-fund && npm run build && npm run typecheck && npm test

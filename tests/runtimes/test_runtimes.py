@@ -251,7 +251,7 @@ class BareWasmtime(Runtimes):
         others = ["", "*", "http://127.0.0.1", f"http://127.0.0.1:{port}0", f"http://localhost:{port}", f"127.0.0.1:{port}"]
         for listed in [*others, f"https://127.0.0.1:{port}", f"http://127.0.0.1:{port}/", f"http://127.0.0.1.elsewhere:{port}"]:
             with self.subTest(listed):
-                self.fails(bench, bench.bare("-S", "http", origins=listed), "unavailable", "does not allow")
+                self.fails(bench, bench.bare("-S", "http", origins=listed), "permission-denied", "does not allow")
         self.assertEqual(bench.counter.connections, 0)
         self.fails(
             bench, bench.bare("-S", "http", origins=f"https://elsewhere HTTP://127.0.0.1:{port}"), "permission-denied", ""
@@ -315,7 +315,7 @@ class Guarded(Runtimes):
     def test_python_asks_any_origin_but_with_a_guarded_plugin_only_those_listed(self) -> None:
         bench = self.bench(size=LARGE)
         self.succeeds(bench, bench.python(plugin()))
-        self.fails(bench, bench.python(composed("guarded")), "unavailable", "does not allow")
+        self.fails(bench, bench.python(composed("guarded")), "permission-denied", "does not allow")
         store = self.succeeds(bench, bench.python(plugin()))["origins"]
         self.succeeds(bench, bench.python(composed("guarded"), "--allow", store))
 
