@@ -11,8 +11,8 @@ use aiida_firecrest::http::{Platform, Request, Response, ResponseBody, SendError
 use aiida_firecrest::objectstore::ObjectStore;
 use aiida_firecrest::scheduler::service::JobQuery;
 use aiida_firecrest::session::Session;
-use aiida_firecrest::watch::Watch;
 use aiida_firecrest::transport::inspect::ListOptions;
+use aiida_firecrest::watch::Watch;
 use arbitrary::Arbitrary;
 use futures_util::future::LocalBoxFuture;
 use libfuzzer_sys::fuzz_target;
