@@ -45,6 +45,8 @@ fn assert_clean(rig: &Rig, before: &[String]) {
 async fn every_promise_is_kept_and_nothing_is_left() {
     let rig = wide().open().await;
     let kept = rig.place("kept", b"not the kit's");
+    // The folder that the option temp_directory names: where it is missing it is made, and stays.
+    rig.place_directory("tmp");
     let others = rig.simulator.add_jobs(1, "RUNNING");
     let report = kit(&rig, &settings(&[])).await;
     println!("{report}");
@@ -52,7 +54,7 @@ async fn every_promise_is_kept_and_nothing_is_left() {
     assert_eq!((report.count("undecided"), report.ended.len()), (0, behaviours().count()), "{report}");
     assert_eq!(report.cleanup.left, [""; 0]);
     assert!(!report.cleanup.cancelled.contains(&others[0]), "another's job was cancelled");
-    assert_clean(&rig, &["kept".to_owned()]);
+    assert_clean(&rig, &["kept".to_owned(), "tmp".to_owned()]);
     assert_eq!(std::fs::read(kept).unwrap(), b"not the kit's");
     let junit = quick_junit::Report::deserialize_from_str(&report.junit().unwrap()).expect("JUnit's XML");
     assert_eq!((junit.tests, junit.failures), (report.ended.len(), 0));

@@ -1,4 +1,4 @@
-//! A thousand sessions of one process, all at work at the same time: each gets its own answer, and costs little.
+//! Many sessions of one process, all at work at the same time: each gets its own answer, and costs little.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,14 +11,16 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Barrier;
 
-const SESSIONS: usize = 1000;
+/// Beside all other tests a quarter of a thousand: an unoptimised host is much work for two cores. `SESSIONS=1000` is the whole.
+const SESSIONS: usize = 250;
 
-/// As many sessions as this system lets one process have: a thousand, unless somebody has set a hard limit of descriptors. Client
+/// As many sessions as this system lets one process have: all of them, unless somebody has set a hard limit of descriptors. Client
 /// and server are one process here, so a connection takes two; other tests need some, too.
 fn allowed() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    limit.maximum.map_or(SESSIONS, |most| SESSIONS.min(most as usize / 4))
+    let sessions = std::env::var("SESSIONS").map_or(SESSIONS, |text| text.parse().expect("a number"));
+    limit.maximum.map_or(sessions, |most| sessions.min(most as usize / 4))
 }
 
 /// A server that answers nobody's stat before everybody has asked: the size is the number in the path. (The simulator starts a
@@ -63,11 +65,18 @@ async fn answer(stream: TcpStream, all: Arc<Barrier>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_sessions_work_at_once() {
+async fn many_sessions_work_at_once() {
     let count = allowed();
     let url = format!("http://{}", serve(count));
-    let options: Options =
-        [("url", url.as_str()), ("access_token", "token"), ("compute_resource", "cluster")].into_iter().collect();
+    let options: Options = [
+        ("url", url.as_str()),
+        ("access_token", "token"),
+        ("compute_resource", "cluster"),
+        // Nobody is answered before everybody has asked.
+        ("request_timeout", "600"),
+    ]
+    .into_iter()
+    .collect();
     let policy = Policy::default();
     let mut first = Session::open(plugin(), &options, &policy).await.unwrap();
     let state = first.state().await.unwrap();
