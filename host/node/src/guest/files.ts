@@ -166,6 +166,20 @@ export class Descriptor {
     return new FileWriter(this.#openFile().use(), Number(offset));
   }
 
+  /** A piece of a file, and whether that was its end. */
+  read(length: bigint, offset: bigint): [Uint8Array, boolean] {
+    const fd = this.#openFile().get();
+    const buffer = new Uint8Array(Math.min(Number(length), PIECE));
+    const read = attempt(() => fs.readSync(fd, buffer, 0, buffer.length, Number(offset)));
+    return [buffer.subarray(0, read), read === 0 && buffer.length > 0];
+  }
+
+  write(buffer: Uint8Array, offset: bigint): bigint {
+    this.#mayChange();
+    const fd = this.#openFile().get();
+    return attempt(() => BigInt(fs.writeSync(fd, buffer, 0, buffer.length, Number(offset))));
+  }
+
   setTimes(accessed: NewTime, modified: NewTime): void {
     this.#mayChange();
     const fd = this.#openFile().get();
