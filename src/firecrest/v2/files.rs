@@ -294,6 +294,7 @@ impl Api {
         self.client.open(&Call::get(self.ops("download"), vec![("path", path.as_str())], path.as_str())).await
     }
 }
+
 /// Refuses a name that an upload's form cannot carry.
 pub fn carried(name: &str, subject: &str) -> Result<()> {
     if multipart::can_carry(name) {
