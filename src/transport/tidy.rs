@@ -66,7 +66,8 @@ impl Session {
             }
             self.find_left(&place, true, &start, &mut left).await?;
         }
-        for path in &left {
+        // A job's folder, `….d`, before the result that it would make of it.
+        for path in left.iter().rev() {
             match self.api.rm(path).await {
                 Err(error) if error.kind != Kind::NotFound => return Err(error),
                 _ => count += 1,
