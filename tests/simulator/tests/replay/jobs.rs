@@ -50,7 +50,7 @@ pub fn wait_for(client: &mut Client, id: &str, state: &str) -> Value {
         if seen.starts_with(state) {
             return job;
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "{id} is {seen}, not {state}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{id} is {seen}, not {state}");
         std::thread::sleep(Duration::from_millis(15));
     }
 }
@@ -91,7 +91,7 @@ async fn a_job_goes_through_the_recorded_answers() {
     assert_eq!(stub["time"]["limit"], Value::Null);
     let seen = wait_for(&mut client, &id, "RUNNING");
     assert_eq!(seen["name"], "probe");
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(60));
     shape("running", &job(&mut client, &id), RUNNING);
 
     let answer = client.get(&format!("/compute/{{system}}/jobs/{id}/metadata"));
@@ -141,7 +141,7 @@ async fn a_job_goes_through_the_recorded_answers() {
             shape("finished", &answer, FINISHED);
             break;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "{seen:?}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{seen:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
     seen.retain(|what| what != "RUNNING/short");
@@ -348,14 +348,14 @@ async fn ended_jobs_leave_nothing_running() {
     wait_for(&mut client, &id, "COMPLETED");
     let start = Instant::now();
     while alive(2) {
-        assert!(start.elapsed() < Duration::from_secs(5));
+        assert!(start.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(20));
     }
     let id = submit(&mut client, json!({ "script": script + "sleep 300\n" }));
     wait_for(&mut client, &id, "RUNNING");
     let start = Instant::now();
     while std::fs::read_to_string(&pids).is_ok_and(|text| text.lines().count() < 4) {
-        assert!(start.elapsed() < Duration::from_secs(5));
+        assert!(start.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(20));
     }
     let root = simulator.root().to_owned();
@@ -366,7 +366,7 @@ async fn ended_jobs_leave_nothing_running() {
         .lines()
         .any(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")))
     {
-        assert!(start.elapsed() < Duration::from_secs(5), "jobs live on");
+        assert!(start.elapsed() < Duration::from_secs(60), "jobs live on");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(!root.exists());
