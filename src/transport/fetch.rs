@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 use event_listener::Event;
-use futures_util::future::{LocalBoxFuture, join};
+use futures_util::future::{LocalBoxFuture, join, try_join};
 use sha2::{Digest, Sha256};
 
 use super::Verification;
@@ -61,8 +61,16 @@ impl Session {
         let receive = |object| -> LocalBoxFuture<'_, Result<Option<String>>> {
             Box::pin(self.receive_ranges(object, source, size, writer, verify))
         };
-        match self.with_object(source, size, 0, Some(range_length(size)), receive).await? {
-            Some(ours) => compare(source, &ours, self.checksum_of_any_size(source).await?),
+        let fetched = self.with_object(source, size, 0, Some(range_length(size)), receive);
+        if !verify {
+            return fetched.await.map(|_| Verification::Size);
+        }
+        // The server computes while its job waits in the queue. A failed transfer ends that; a failed checksum does not end the
+        // transfer, which has a job to clean up after.
+        let theirs = async { Ok(self.api.checksum(source).await) };
+        let (ours, theirs) = try_join(fetched, theirs).await?;
+        match ours {
+            Some(ours) => compare(source, &ours, self.checksum_or_job(source, theirs).await?),
             None => Ok(Verification::Size),
         }
     }
@@ -95,13 +103,14 @@ impl Session {
         let got = match begun {
             Ok(download) => {
                 let got = match self.await_object(&download, source, size, offset, length).await {
-                    Ok(object) => then(object).await,
+                    // The job has done its work: nobody waits for what it wrote of it.
+                    Ok(object) => join(then(object), self.remove_logs(&download.job)).await.0,
                     Err(error) => Err(error),
                 };
                 if got.is_err() {
                     self.end_transfer(&download.job).await;
+                    self.remove_logs(&download.job).await;
                 }
-                self.remove_logs(&download.job).await;
                 got
             }
             Err(error) => Err(error.about(source.as_str())),

@@ -130,15 +130,21 @@ impl Session {
         let hashed = async { Ok(if verify && !content.once() { hash(content).await.map(Some) } else { Ok(None) }) };
         // A failed upload ends the hashing; a failed hash does not end the upload, which has a job to clean up after.
         let upload = self.upload_plain(plain, content, account, subject);
-        let ((), ours) = try_join(upload, hashed).await?;
-        let ours = ours?;
-        let (stat, theirs) = join(self.api.stat(aside, true), async {
-            match &ours {
-                Some(_) => self.checksum_of_any_size(aside).await,
-                None => Ok(None),
-            }
-        })
-        .await;
+        let (job, ours) = try_join(upload, hashed).await?;
+        // Nothing of this waits for anything else of it.
+        let looked = async {
+            let ours = ours?;
+            let (stat, theirs) = join(self.api.stat(aside, true), async {
+                match &ours {
+                    Some(_) => self.checksum_of_any_size(aside).await,
+                    None => Ok(None),
+                }
+            })
+            .await;
+            Ok::<_, Error>((ours, stat, theirs))
+        };
+        let (looked, ()) = join(looked, self.remove_logs(&job)).await;
+        let (ours, stat, theirs) = looked?;
         let size = stat?.size;
         if size != content.size() {
             let message = format!("{target}: {size} bytes arrived, not {}", content.size());
@@ -167,13 +173,14 @@ impl Session {
         }
     }
 
+    /// The job has done its work; its logs are still there.
     async fn upload_plain(
         &self,
         plain: &PlainPath,
         content: &Content,
         account: Option<&str>,
         subject: &str,
-    ) -> Result<()> {
+    ) -> Result<TransferJob> {
         let mut ended = Vec::new();
         let upload = loop {
             match self.api.transfer_upload(plain, content.size(), account).await {
@@ -188,12 +195,15 @@ impl Session {
             Ok(()) => self.await_upload(&upload.job, subject).await,
             Err(error) => Err(error),
         };
-        if arrived.is_err() {
-            // The job would look for the object for a day, and then for nothing.
-            self.end_transfer(&upload.job).await;
+        match arrived {
+            Ok(()) => Ok(upload.job),
+            Err(error) => {
+                // The job would look for the object for a day, and then for nothing.
+                self.end_transfer(&upload.job).await;
+                self.remove_logs(&upload.job).await;
+                Err(error)
+            }
         }
-        self.remove_logs(&upload.job).await;
-        arrived
     }
 
     /// The beginning of a transfer got no answer. Its path is one that no other job was given: so the job is found, which would else
@@ -372,7 +382,12 @@ impl Session {
 
     /// The server's checksum, or that of a job where its 5 s are too short. None: not even a job could tell.
     pub(super) async fn checksum_of_any_size(&self, path: &RemotePath) -> Result<Option<String>> {
-        match self.api.checksum(path).await {
+        self.checksum_or_job(path, self.api.checksum(path).await).await
+    }
+
+    /// What the server said of a checksum; where it gave up, a job's.
+    pub(super) async fn checksum_or_job(&self, path: &RemotePath, said: Result<String>) -> Result<Option<String>> {
+        match said {
             Ok(hash) => Ok(Some(hash)),
             Err(error) if error.kind == Kind::Timeout => {
                 let body = format!("exec sha256sum < {}", quote(path.as_str()));

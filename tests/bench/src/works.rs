@@ -201,7 +201,7 @@ impl Scene<'_> {
         }
         place::file(&home.join("one"), 1000, 3)?;
         fs::write(home.join("job.sh"), "#!/bin/bash\n#SBATCH --time=00:05:00\ntrue\n")?;
-        fs::write(home.join("long.sh"), "#!/bin/bash\n#SBATCH --time=00:05:00\nsleep 20\n")?;
+        fs::write(home.join("long.sh"), "#!/bin/bash\n#SBATCH --time=00:05:00\nsleep 2\n")?;
         place::give(&home, &home)
     }
 

@@ -100,6 +100,6 @@ async def with_attributes(client: Client, folder: str, entries: list[tuple[str, 
 def _seconds(told: str) -> Optional[float]:
     """A time as the listing tells it, read as if its zone were UTC."""
     try:
-        return datetime.strptime(told, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+        return datetime.fromisoformat(told).replace(tzinfo=timezone.utc).timestamp()
     except ValueError:
         return None
