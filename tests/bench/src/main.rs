@@ -111,7 +111,7 @@ async fn compare(arguments: &Arguments, places: &Places, page: &page::Page) -> R
         latencies: arguments.latency.clone(),
         only: arguments.only.clone(),
         peers: arguments.peers.clone(),
-        cap: arguments.cap.unwrap_or(if arguments.quick { 12.0 } else { 180.0 }),
+        cap: arguments.cap.unwrap_or(if arguments.quick { 12.0 } else { 60.0 }),
     };
     let start = Instant::now();
     let rows = measure::run(places, &extent, |row| println!("{}", table::line(row))).await?;
