@@ -114,7 +114,7 @@ impl Bench {
     pub(super) fn limit(&self) -> Duration {
         match self.pace {
             Pace::Prompt => PROMPT,
-            Pace::Queued => self.patience() + PROMPT,
+            Pace::Queued | Pace::Runs => self.patience() + PROMPT,
         }
     }
 
@@ -189,8 +189,10 @@ impl Bench {
 
     /// Takes all permissions from a path until the end of the run.
     pub(super) async fn close(&mut self, path: &str) -> Outcome {
-        if self.shared.server.user.uid == Some(0) {
-            return Err(lacks("the user is root, to whom nothing is closed"));
+        match self.shared.server.user.uid {
+            Some(0) => return Err(lacks("the user is root, to whom nothing is closed")),
+            None => return Err(lacks("the user's number is not told: it may be root's, to whom nothing is closed")),
+            Some(_) => {}
         }
         self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
         self.session.chmod(path, 0).await.done(format!("chmod of {path} to 0"))

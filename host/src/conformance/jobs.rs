@@ -14,15 +14,15 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         "submit",
         runs_a_script_to_its_end,
         "A job runs in its directory and leaves its output where the script says",
-        queued
+        runs
     ),
     behaviour!(
         "submit",
         takes_a_script_that_is_there,
         "A script that is on the cluster is submitted by its path",
-        queued
+        runs
     ),
-    behaviour!("submit", gives_name_and_environment, "The submission's name and environment reach the job", queued),
+    behaviour!("submit", gives_name_and_environment, "The submission's name and environment reach the job", runs),
     behaviour!("submit", of_a_missing_script_is_not_found, "A script that is not there is not-found, and the subject"),
     behaviour!(
         "submit",
@@ -46,9 +46,9 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         "jobs",
         tells_a_failed_job,
         "A job that ends with another status than 0 is done, with that status",
-        queued
+        runs
     ),
-    behaviour!("jobs", tells_a_running_job, "A running job is running, and has no exit status and no end", queued),
+    behaviour!("jobs", tells_a_running_job, "A running job is running, and has no exit status and no end", runs),
     behaviour!("jobs", of_unknown_ids_are_missing, "Unknown ids are no error, but missing"),
     behaviour!("jobs", of_no_ids_is_nothing, "No ids: no jobs, and no request"),
     behaviour!("jobs", of_the_same_id_twice_is_one, "An id that is listed twice counts once", queued),
@@ -63,7 +63,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         of_an_odd_id_is_refused,
         "An id with other characters than letters and digits is invalid-argument before anything is sent"
     ),
-    behaviour!("cancel", ends_a_running_job, "A running job that is cancelled ends, and does not run on", queued),
+    behaviour!("cancel", ends_a_running_job, "A running job that is cancelled ends, and does not run on", runs),
     behaviour!("cancel", tells_each_outcome, "Cancelling tells for each id, in order, what became of it", queued),
     behaviour!("cancel", of_no_ids_is_nothing_too, "No ids: no outcomes, and no request"),
     behaviour!(
@@ -78,7 +78,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
 pub(super) const WAITS: &[Behaviour] = &[
     behaviour!("wait", ends_with_all_jobs, "Waiting for all ends when all have ended", queued),
     behaviour!("wait", ends_with_the_first_job, "Waiting for one ends with the first", queued),
-    behaviour!("wait", for_started_ends_while_it_runs, "Waiting for the start ends while the job runs", queued),
+    behaviour!("wait", for_started_ends_while_it_runs, "Waiting for the start ends while the job runs", runs),
     behaviour!("wait", ends_when_its_time_is_over, "When the time is over the answer is how it stands", queued),
     behaviour!("wait", of_an_unknown_job_ends, "An unknown job is awaited for a short while, and then missing"),
     behaviour!("wait", of_no_ids_ends_at_once, "No ids: nothing to wait for, and no request"),
@@ -203,7 +203,8 @@ async fn describes_a_finished_job(b: &mut Bench) -> Outcome {
     holds("its owner", about(&job.job_owner, &me), &me, &job.job_owner)?;
     let directory = &submission.working_directory;
     holds("its directory", about(&job.working_directory, directory), directory, &job.working_directory)?;
-    same("state and exit status", (job.job_state, job.exit_status), (JobState::Done, Some(0)))?;
+    let status = b.shared.settings.jobs_run.then_some(0);
+    same("state and exit status", (job.job_state, job.exit_status), (JobState::Done, status))?;
     holds("the scheduler's word", !job.raw_state.is_empty(), "a word", &job)?;
     let times = job.dispatch_time.zip(job.finish_time).is_none_or(|(start, end)| 0 < start && start <= end);
     holds("its times", times, "start before end", &job)?;
@@ -306,14 +307,16 @@ async fn ends_a_running_job(b: &mut Bench) -> Outcome {
 }
 
 async fn tells_each_outcome(b: &mut Bench) -> Outcome {
-    let (ended, queued) = (b.job("ended", "true").await?, b.job("queued", "sleep 50").await?);
+    let held = JobTemplate { submit_as_hold: true, ..b.template("true") };
+    let held = b.submission("held", &held).await?;
+    let (ended, held) = (b.job("ended", "true").await?, b.submit(&held).await?);
     b.end_of(&ended).await?;
-    let ids = [ended, UNKNOWN.to_owned(), queued.clone()];
-    let outcomes = b.session.cancel(&ids).await.done("cancel of an ended, an unknown and a running job")?;
+    let ids = [ended, UNKNOWN.to_owned(), held.clone()];
+    let outcomes = b.session.cancel(&ids).await.done("cancel of an ended, an unknown and a held job")?;
     use CancelOutcome::{AlreadyFinished, Cancelled, NotFound};
     let fits = matches!(outcomes[..], [AlreadyFinished, NotFound, Cancelled]);
     holds("the outcomes", fits, "already-finished, not-found, cancelled", &outcomes)?;
-    same("the state of the third", b.end_of(&queued).await?.job_state, JobState::Done)
+    same("the state of the third", b.end_of(&held).await?.job_state, JobState::Done)
 }
 
 async fn of_no_ids_is_nothing_too(b: &mut Bench) -> Outcome {

@@ -73,13 +73,15 @@ pub struct Behaviour {
 
 type Run = for<'a> fn(&'a mut Bench) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
-/// Does it have to wait for the cluster's queue?
+/// Does it have to wait for the cluster's queue, and for what?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
     /// No plugin needs a job for it.
     Prompt,
     /// It is about a job, or a plugin may need one.
     Queued,
+    /// It is about what a job does when it runs.
+    Runs,
 }
 
 impl Behaviour {
@@ -124,13 +126,16 @@ fn like(text: &[u8], pattern: &[u8]) -> bool {
     }
 }
 
-/// An entry of an area's table: the operation, the function, the promise; `queued` where a job may be needed.
+/// An entry of an area's table: the operation, the function, the promise; `queued` where a job may be needed, `runs` where one has to run.
 macro_rules! behaviour {
     ($operation:literal, $run:ident, $promise:literal) => {
         behaviour!($operation, $run, $promise, Prompt)
     };
     ($operation:literal, $run:ident, $promise:literal, queued) => {
         behaviour!($operation, $run, $promise, Queued)
+    };
+    ($operation:literal, $run:ident, $promise:literal, runs) => {
+        behaviour!($operation, $run, $promise, Runs)
     };
     ($operation:literal, $run:ident, $promise:literal, $pace:ident) => {
         $crate::conformance::Behaviour {
@@ -177,6 +182,9 @@ pub struct Settings {
     pub below: Option<String>,
     /// Only behaviours that one of these patterns means, see [`Behaviour::matches`]. Empty: all.
     pub only: Vec<String>,
+    /// Jobs run. Where they do not, as with a scheduler that only keeps a journal, what needs one to run is `unsupported`; no plugin
+    /// can say so itself, so whoever runs the kit has to.
+    pub jobs_run: bool,
     /// How long jobs may wait in the queue and run.
     pub queue_patience: Duration,
     /// How long a change may take to be seen.
@@ -198,6 +206,7 @@ impl Default for Settings {
         Settings {
             below: None,
             only: Vec::new(),
+            jobs_run: true,
             queue_patience: Duration::from_secs(60 * 60),
             settle: Duration::from_secs(10),
             account: None,

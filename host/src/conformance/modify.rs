@@ -53,8 +53,9 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
     behaviour!(
         "symlink",
         points_where_it_was_told_to,
-        "A symlink keeps its target as it was written: absolute, relative, missing"
+        "A symlink keeps its target as it was written: relative, missing"
     ),
+    behaviour!("symlink", keeps_an_absolute_target, "A symlink keeps an absolute target, and leads there"),
     behaviour!(
         "symlink",
         over_something_is_already_exists,
@@ -73,7 +74,8 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         of_a_link_to_a_link_is_the_first_step,
         "Of a symlink to a symlink the first target is told"
     ),
-    behaviour!("chmod", sets_all_permission_bits, "Permission bits are set as they are given"),
+    behaviour!("chmod", sets_permission_bits, "The nine permission bits are set as they are given"),
+    behaviour!("chmod", sets_all_permission_bits, "Set-uid, set-gid and sticky bits are set, too"),
     behaviour!("chmod", follows_a_symlink, "Through a symlink the bits of its target are set"),
     behaviour!("chmod", of_other_bits_is_refused, "More than 0o7777 is invalid-argument before anything is sent"),
     behaviour!("chmod", of_a_missing_path_is_not_found_as_well, "The bits of a missing path are not-found"),
@@ -237,13 +239,21 @@ async fn of_no_path_is_refused(b: &mut Bench) -> Outcome {
 }
 
 async fn points_where_it_was_told_to(b: &mut Bench) -> Outcome {
-    let file = b.file("file", b"1").await?;
-    for (name, target) in [("absolute", file.as_str()), ("relative", "./file"), ("missing", "no where/at all")] {
+    b.file("file", b"1").await?;
+    for (name, target) in [("relative", "./file"), ("missing", "no where/at all")] {
         let path = b.link(target, name).await?;
         let told = b.session.read_link(&path).await.done(format!("read-link of {path}"))?;
         same(format!("read-link of {path}"), told.as_str(), target)?;
     }
     let path = b.remote("relative");
+    b.content(&path, b"1").await
+}
+
+async fn keeps_an_absolute_target(b: &mut Bench) -> Outcome {
+    let file = b.file("file", b"1").await?;
+    let path = b.link(&file, "absolute").await?;
+    let told = b.session.read_link(&path).await.done(format!("read-link of {path}"))?;
+    same(format!("read-link of {path}"), told.as_str(), file.as_str())?;
     b.content(&path, b"1").await
 }
 
@@ -292,9 +302,17 @@ async fn of_a_link_to_a_link_is_the_first_step(b: &mut Bench) -> Outcome {
     same(format!("read-link of {twice}"), told.as_str(), "once")
 }
 
+async fn sets_permission_bits(b: &mut Bench) -> Outcome {
+    set_each(b, &[0o640, 0o755, 0o000, 0o7]).await
+}
+
 async fn sets_all_permission_bits(b: &mut Bench) -> Outcome {
+    set_each(b, &[0o1777, 0o2750, 0o4711, 0o7]).await
+}
+
+async fn set_each(b: &mut Bench, all: &[u32]) -> Outcome {
     let path = b.file("file", b"1").await?;
-    for bits in [0o640, 0o755, 0o000, 0o1777, 0o2750, 0o7] {
+    for &bits in all {
         b.session.chmod(&path, bits).await.done(format!("chmod of {path} to {bits:o}"))?;
         b.mode(&path, bits).await?;
     }

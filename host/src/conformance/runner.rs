@@ -101,10 +101,10 @@ fn start(shared: &Arc<Shared>, chosen: &[&'static Behaviour]) -> JoinSet<(usize,
     let prompt = Arc::new(Semaphore::new(shared.settings.at_once.max(1)));
     let queued = Arc::new(Semaphore::new(QUEUED_AT_ONCE));
     let mut tasks = JoinSet::new();
-    for pace in [Pace::Queued, Pace::Prompt] {
+    for pace in [Pace::Runs, Pace::Queued, Pace::Prompt] {
         for (at, one) in chosen.iter().copied().enumerate().filter(|(_, one)| one.pace == pace) {
             let shared = Arc::clone(shared);
-            let places = Arc::clone(if pace == Pace::Queued { &queued } else { &prompt });
+            let places = Arc::clone(if pace == Pace::Prompt { &prompt } else { &queued });
             tasks.spawn(async move {
                 let _place = places.acquire_owned().await;
                 (at, attempt(&shared, one).await)
@@ -120,6 +120,9 @@ async fn attempt(shared: &Arc<Shared>, one: &'static Behaviour) -> Ended {
     let (verdict, requests) = loop {
         if shared.settings.stopped() {
             break (Verdict::Undecided("the run was stopped before it".into()), 0);
+        }
+        if one.pace == Pace::Runs && !shared.settings.jobs_run {
+            break (Verdict::Unsupported("jobs are not run here, as the run was told".into()), 0);
         }
         attempts += 1;
         let (verdict, requests) = once(shared, one, attempts).await;

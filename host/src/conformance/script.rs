@@ -33,14 +33,14 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         "script",
         runs_codes_as_told,
         "Programs run with their arguments and redirections, whatever those hold",
-        queued
+        runs
     ),
-    behaviour!("script", runs_codes_in_parallel, "Several programs run at once and are waited for", queued),
+    behaviour!("script", runs_codes_in_parallel, "Several programs run at once and are waited for", runs),
     behaviour!(
         "script",
         sets_the_environment,
         "The job has the environment of its template, whatever its values hold",
-        queued
+        runs
     ),
 ];
 

@@ -71,9 +71,9 @@ async fn serves_a_session_that_works(b: &mut Bench) -> Outcome {
 
 async fn sends_nothing(b: &mut Bench) -> Outcome {
     let before = b.sent();
-    let state = b.session.state().await.done("state")?;
-    b.silent("state", before)?;
-    holds("state", !state.is_empty(), "some bytes", &state.len())
+    // What is in it, or whether anything is, is the plugin's own affair.
+    b.session.state().await.done("state")?;
+    b.silent("state", before)
 }
 
 async fn are_origins_and_told_without_a_request(b: &mut Bench) -> Outcome {

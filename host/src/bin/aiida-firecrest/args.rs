@@ -299,6 +299,9 @@ pub(crate) struct Conformance {
     /// Make the folder below this one [default: the configuration's workdir, else temp_directory, else the system's]
     #[arg(long, value_name = "REMOTE")]
     pub(crate) below: Option<String>,
+    /// The scheduler keeps jobs and does not run them: what needs one to run is reported as unsupported
+    #[arg(long)]
+    pub(crate) jobs_are_not_run: bool,
     /// How long jobs may wait in the queue and run, e.g. 90s, 10m, 2h
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
     pub(crate) queue_patience: Duration,

@@ -17,6 +17,7 @@ pub(crate) async fn conformance(context: &Context, arguments: &args::Conformance
     let settings = Settings {
         below: arguments.below.clone(),
         only: arguments.only.clone(),
+        jobs_run: !arguments.jobs_are_not_run,
         queue_patience: arguments.queue_patience,
         settle: arguments.settle,
         account: arguments.account.clone(),
