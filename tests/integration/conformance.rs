@@ -4,12 +4,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use aiida_firecrest_host::Policy;
-use aiida_firecrest_host::conformance::{Report, Settings, Verdict, behaviours, run};
+use aiida_firecrest_host::conformance::{Ended, Report, Settings, Verdict, behaviours, run};
+use aiida_firecrest_host::policy::Folder;
 use aiida_firecrest_tests::{Rig, Setup, eventually, in_time, names, options, plugin, seen};
 use firecrest_simulator::{Fault, FaultKind};
 use serde_json::Value;
 
 use crate::desk::{Desk, finished, interrupt, text};
+use crate::local;
 
 /// A cluster where no job waits for another, with the accounting's lag.
 fn wide() -> Setup {
@@ -51,7 +53,7 @@ async fn every_promise_is_kept_and_nothing_is_left() {
     let report = kit(&rig, &settings(&[])).await;
     println!("{report}");
     assert_eq!(report.failures().map(|(one, _)| one.behaviour.id()).collect::<Vec<_>>(), [""; 0], "{report}");
-    assert_eq!((report.count("undecided"), report.ended.len()), (0, behaviours().count()), "{report}");
+    assert_eq!((report.count("pass"), report.ended.len()), (behaviours().count(), behaviours().count()), "{report}");
     assert_eq!(report.cleanup.left, [""; 0]);
     assert!(!report.cleanup.cancelled.contains(&others[0]), "another's job was cancelled");
     assert_clean(&rig, &["kept".to_owned(), "tmp".to_owned()]);
@@ -155,4 +157,59 @@ async fn a_run_that_is_stopped_cancels_its_jobs_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(130), "{stdout}{stderr}");
     assert!(stdout.contains("undecided"), "{stdout}");
     assert_clean(&desk, &[]);
+}
+
+/// What the plugin in Python has not, for it has no server, no processes, no owners, and what the sandbox lets it do.
+const NOT_WITHOUT_A_SERVER: [&str; 30] = [
+    "check/names-a-malformed-number",
+    "check/names-the-systems-there-are",
+    "check/refuses-wrong-credentials",
+    "check/says-that-nobody-answers",
+    "stat/below-a-closed-directory-is-denied",
+    "exists/is-an-error-where-one-cannot-look",
+    "list/fails-on-a-closed-directory",
+    "mkdir/in-a-closed-directory-is-denied",
+    "symlink/keeps-an-absolute-target",
+    "chmod/sets-all-permission-bits",
+    "chown/to-myself-is-allowed",
+    "chown/to-root-is-denied",
+    "read/of-a-closed-file-is-denied",
+    "put/into-a-closed-directory-is-denied",
+    "get/of-a-closed-file-leaves-the-old-one",
+    "compress/*",
+    "extract/*",
+    "exec/*",
+    "progress/stops-a-command",
+    "script/is-what-aiida-writes",
+    "script/runs-codes-as-told",
+    "script/runs-codes-in-parallel",
+    "script/sets-the-environment",
+    "submit/runs-a-script-to-its-end",
+    "submit/takes-a-script-that-is-there",
+    "submit/gives-name-and-environment",
+    "jobs/tells-a-*",
+    "cancel/ends-a-running-job",
+    "wait/for-started-ends-while-it-runs",
+    "nodes/*",
+];
+
+/// The promises that need neither a server nor processes are kept by a plugin that has neither; the others it names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_without_a_server_keeps_what_needs_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = Policy::only([]).own_folder(Folder::write(folder.path()));
+    let settings = Settings { below: Some("/".into()), jobs_run: false, ..settings(&[]) };
+    let report = run(&local::PLUGIN, &local::options(folder.path()), &policy, &settings, |_| {}).await.expect("a run");
+    println!("{report}");
+    assert_eq!(report.failures().map(|(one, _)| one.behaviour.id()).collect::<Vec<_>>(), [""; 0], "{report}");
+    assert_eq!((report.count("undecided"), report.requests), (0, 0), "{report}");
+    let is_of = |one: &Ended, verdict| one.verdict.name() == verdict;
+    let named = |one: &Ended| NOT_WITHOUT_A_SERVER.iter().any(|pattern| one.behaviour.matches(pattern));
+    let wrong = report.ended.iter().filter(|one| is_of(one, "unsupported") != named(one));
+    assert_eq!(wrong.map(|one| one.behaviour.id()).collect::<Vec<_>>(), [""; 0], "{report}");
+    for pattern in NOT_WITHOUT_A_SERVER {
+        assert!(report.ended.iter().any(|one| one.behaviour.matches(pattern)), "{pattern} is none");
+    }
+    assert_eq!(report.cleanup.left, [""; 0]);
+    assert_eq!(names(folder.path()), [".aiida-journal.jsonl"]);
 }

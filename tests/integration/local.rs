@@ -33,7 +33,7 @@ static WASM: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 /// Compiled into the command line's cache: an interpreter takes long, and the two are one engine's code.
-static PLUGIN: LazyLock<Plugin> = LazyLock::new(|| {
+pub(crate) static PLUGIN: LazyLock<Plugin> = LazyLock::new(|| {
     let cache = CodeCache::Folder(target_folder().join("test-home/cache/aiida-firecrest"));
     Plugin::from_file(&Engine::new(&cache).expect("an engine"), &*WASM).expect("a plugin of the contract")
 });
@@ -44,7 +44,7 @@ struct Local {
     session: Session,
 }
 
-fn options(folder: &Path) -> Options {
+pub(crate) fn options(folder: &Path) -> Options {
     [("folder", argument(folder))].into_iter().collect()
 }
 
@@ -359,6 +359,13 @@ async fn the_command_line_uses_it_as_it_was_granted() {
     assert_eq!(run(&["plugin", "grant", "local"]).await.status.code(), Some(0));
     let listed = run(&["ls", "/"]).await;
     assert_eq!((listed.status.code(), text(&listed.stdout).as_str()), (Some(0), "got\n"));
+    // What would have to run is broken only where somebody says that jobs run.
+    let kit = ["conformance", "--below", "/", "--settle", "200ms", "--only", "submit/runs*", "--only", "submit/to-an*"];
+    let broken = run(&kit).await;
+    assert_eq!(broken.status.code(), Some(12), "{}", text(&broken.stdout));
+    let told = run(&[&kit[..], &["--jobs-are-not-run"]].concat()).await;
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stdout));
+    assert!(text(&told.stdout).contains("1 pass, 0 fail, 1 unsupported"), "{}", text(&told.stdout));
     assert_eq!(run(&["plugin", "check", "local"]).await.status.code(), Some(0));
     assert_eq!(run(&["plugin", "revoke", "local"]).await.status.code(), Some(0));
     one_line(&run(&["ls", "/"]).await, 5, &[]);

@@ -112,9 +112,12 @@ class Place:
             self.folder.create_directory_at(self.at)
         except Err as error:
             # Another session may have been quicker.
-            if code_of(error) is not ErrorCode.EXIST or not self.is_directory():
-                with about(self.shown):
-                    raise
+            if code_of(error) is ErrorCode.EXIST:
+                if self.is_directory():
+                    return
+                raise failure(ErrorKind.NOT_A_DIRECTORY, self.shown, f"{self.shown} is not a directory") from None
+            with about(self.shown):
+                raise
 
     def remove(self, directory: bool) -> None:
         with about(self.shown):

@@ -9,9 +9,9 @@ import json
 import time
 
 from componentize_py_types import Err
-from errors import failure, invalid
+from errors import failure, invalid, unsupported
 from journal import CANCELLED, RECORDED, Job, Journal
-from script import HOLD, render
+from script import DIRECTIVE, HOLD, named, render
 from transport import MOST, Session
 from watch import Watch
 from wit_world import exports
@@ -58,10 +58,13 @@ class Scheduler(exports.Scheduler):
         text = text_of(session, submission)
         if not text.startswith("#!"):
             raise invalid("script", "the script does not begin with #!")
+        queue = told(text, "queue")
+        if queue not in (None, QUEUE):
+            raise invalid(queue, f"there is no partition {queue!r}: {QUEUE} is the only one")
         return Journal(session.folder).submit(
-            name=submission.name or name_in(text),
+            name=submission.name or told(text, "name"),
             account=submission.account,
-            environment=submission.environment,
+            environment=named("environment", submission.environment),
             working_directory=directory,
             held=HOLD in text.splitlines(),
             script=text,
@@ -106,7 +109,7 @@ class Scheduler(exports.Scheduler):
         return [Partition(QUEUE, None, None, "UP")]
 
     def nodes(self, session: Session) -> list[Node]:
-        return []
+        raise unsupported("nodes", "a journal has none")
 
     def reservations(self, session: Session) -> list[Reservation]:
         return []
@@ -119,9 +122,9 @@ def text_of(session: Session, submission: Submission) -> str:
     return session.read(path, 0, MOST).decode(errors="replace")
 
 
-def name_in(script: str) -> str | None:
+def told(script: str, field: str) -> str | None:
     """What the script itself says."""
-    begin = "#JOURNAL name="
+    begin = f"{DIRECTIVE} {field}="
     return next((line[len(begin) :] for line in script.splitlines() if line.startswith(begin)), None)
 
 

@@ -1,10 +1,14 @@
 """Job scripts: directives that this scheduler reads (`#JOURNAL …`), then the environment, then the programs."""
 
+import re
+
 from errors import invalid
-from wit_world.exports.scheduler import CodeInfo, JobTemplate, RunMode
+from wit_world.exports.scheduler import CodeInfo, JobResource, JobTemplate, RunMode
 
 DIRECTIVE = "#JOURNAL"
 HOLD = f"{DIRECTIVE} hold"
+# Characters of a job's name.
+NAME_LENGTH = 128
 
 
 def render(template: JobTemplate) -> str:
@@ -21,10 +25,13 @@ def render(template: JobTemplate) -> str:
 
 def directives(template: JobTemplate) -> list[str]:
     found = [
-        ("name", template.job_name),
+        ("name", clean(template.job_name)),
         ("output", template.sched_output_path),
         ("error", None if template.sched_join_files else template.sched_error_path),
-        ("time", template.max_wallclock_seconds),
+        ("queue", template.queue_name),
+        ("time", at_least(1, "max-wallclock-seconds", template.max_wallclock_seconds)),
+        ("memory", at_least(0, "max-memory-kb", template.max_memory_kb)),
+        *resources(template.job_resource),
     ]
     lines = [f"{DIRECTIVE} {name}={one_line(name, str(value))}" for name, value in found if value is not None]
     if template.submit_as_hold:
@@ -32,6 +39,38 @@ def directives(template: JobTemplate) -> list[str]:
     if template.custom_scheduler_commands:
         lines.append(template.custom_scheduler_commands)
     return lines
+
+
+def clean(name: str | None) -> str | None:
+    """None, too, where nothing stays of it."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "", name)[:NAME_LENGTH] or None if name else None
+
+
+def at_least(least: int, field: str, value: int | None) -> int | None:
+    if value is not None and value < least:
+        raise invalid(field, f"{field}: {value} is less than {least}")
+    return value
+
+
+def resources(asked: JobResource | None) -> list[tuple[str, int]]:
+    """Nodes, and processes on each: two of the three numbers give the third, and all have to agree."""
+    if asked is None:
+        return []
+    nodes = at_least(1, "num-machines", asked.num_machines)
+    each = at_least(1, "num-mpiprocs-per-machine", asked.num_mpiprocs_per_machine)
+    total = at_least(1, "tot-num-mpiprocs", asked.tot_num_mpiprocs)
+    if [nodes, each, total].count(None) > 1:
+        raise invalid("job-resource", "job-resource: two of num-machines, num-mpiprocs-per-machine and tot-num-mpiprocs are needed")
+    if total is None:
+        total = nodes * each
+    nodes = total // each if nodes is None else nodes
+    each = total // nodes if each is None and nodes else each
+    if not each or nodes * each != total:
+        raise invalid("tot-num-mpiprocs", f"tot-num-mpiprocs: {total} is not the processes of {nodes} nodes with {each} each")
+    cores, per_process = asked.num_cores_per_machine, asked.num_cores_per_mpiproc
+    if cores is not None and (cores != per_process * each if per_process is not None else cores < 1 or cores % each):
+        raise invalid("num-cores-per-machine", f"num-cores-per-machine: {cores} is not a number of cores for each of {each} processes")
+    return [("nodes", nodes), ("processes-per-node", each)]
 
 
 def one_line(name: str, value: str) -> str:
@@ -42,10 +81,14 @@ def one_line(name: str, value: str) -> str:
 
 
 def variables(template: JobTemplate) -> list[tuple[str, str]]:
-    for name, _ in template.job_environment:
+    return named("job-environment", template.job_environment)
+
+
+def named(field: str, environment: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    for name, _ in environment:
         if not name.isidentifier() or not name.isascii():
-            raise invalid("job-environment", f"job-environment: {name!r} is no name of a variable")
-    return template.job_environment
+            raise invalid(field, f"{field}: {name!r} is no name of a variable")
+    return environment
 
 
 def programs(codes: list[CodeInfo], mode: RunMode) -> list[str]:

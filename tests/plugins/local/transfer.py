@@ -42,7 +42,10 @@ class Transfer:
 
     def run(self, source: Place, target: Place, root: Place | None = None) -> TransferSummary:
         """`root`: where `source` may be a pattern, the folder that it is expanded below."""
-        if source.kind(self.options.dereference) is not None:
+        kind = source.kind(self.options.dereference)
+        if kind is FileKind.REGULAR:
+            self.expect(source)
+        if kind is not None:
             self.one(source, target)
         elif root is not None and is_pattern(source.name):
             found = expand(root, source.name)
@@ -52,7 +55,16 @@ class Transfer:
                 self.missing(source, "nothing matches")
         else:
             self.missing(source, "nothing there")
+        self.watch.whole()
         return self.summary()
+
+    def expect(self, source: Place) -> None:
+        """A single file: what there will be to move is known, and whether it is what the caller takes it for."""
+        size = source.stat().size
+        if self.options.size not in (None, size):
+            message = f"{source.shown} has {size} bytes, not {self.options.size}"
+            raise failure(ErrorKind.CHECKSUM_MISMATCH, source.shown, message)
+        self.watch.expect(size)
 
     def missing(self, source: Place, why: str) -> None:
         if not self.options.ignore_nonexisting:

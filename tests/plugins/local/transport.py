@@ -64,7 +64,8 @@ class Session(exports.transport.Session):
         return sum(passing.tidy(mark, self.folder / place) for place in places)
 
     def whoami(self) -> configuration.Identity:
-        return configuration.Identity(NOBODY_NAME, NOBODY, NOBODY_NAME, NOBODY, [NOBODY_NAME], [], None)
+        # No numbers: whoever the host runs as, WASI does not tell.
+        return configuration.Identity(NOBODY_NAME, None, NOBODY_NAME, None, [NOBODY_NAME], [], None)
 
     # ---- what is there
 
@@ -81,7 +82,7 @@ class Session(exports.transport.Session):
         place = self.folder / path
         if place.stat().type.name != "DIRECTORY":
             raise failure(ErrorKind.NOT_A_DIRECTORY, path, f"{path} is not a directory")
-        fits = matcher(options.pattern, options.hidden) if options.pattern is not None else lambda _: True
+        fits = matcher("*" if options.pattern is None else options.pattern, options.hidden)
         return list(listing(place, "", options, fits))
 
     def glob(self, pattern: str) -> list[str]:
@@ -144,6 +145,8 @@ class Session(exports.transport.Session):
         return place.read_link()
 
     def chmod(self, path: str, mode: int) -> None:
+        if mode & ~0o7777:
+            raise invalid(path, f"{mode:o}: permission bits are at most 7777")
         place = self.folder / path
         place.stat()
         if mode & ~0o777:
@@ -152,7 +155,9 @@ class Session(exports.transport.Session):
             raise failure(ErrorKind.PERMISSION_DENIED, path, f"{path}: the host does not set its permission bits")
 
     def chown(self, path: str, uid: int | None, gid: int | None) -> None:
-        raise unsupported("chown", "WASI has no owners")
+        if uid is not None or gid is not None:
+            raise unsupported("chown", "WASI has no owners")
+        (self.folder / path).stat()
 
     # ---- bytes
 
@@ -254,12 +259,10 @@ def seconds(when) -> int:
 
 def listing(place: Place, prefix: str, options: ListOptions, fits):
     for name, kind in place.entries():
-        if name.startswith(".") and not options.hidden:
-            continue
         child = place.child(name)
         if fits(name):
             yield entry(child, f"{prefix}{name}", kind)
-        if options.recursive and kind is FileKind.DIRECTORY:
+        if options.recursive and kind is FileKind.DIRECTORY and (options.hidden or not name.startswith(".")):
             yield from listing(child, f"{prefix}{name}/", options, fits)
 
 
@@ -348,8 +351,12 @@ def incoming(stream: streams.InputStream, size: int, watch: Watch):
 
 def write_whole(place: Place, content, size: int, mode: int | None) -> None:
     """Makes or replaces a file with all of this, or leaves what was there."""
-    if place.kind() is FileKind.DIRECTORY:
+    there = place.kind()
+    if there is FileKind.DIRECTORY:
         raise failure(ErrorKind.IS_A_DIRECTORY, place.shown, f"{place.shown} is a directory")
+    # A file that is there keeps its bits: it gets other bytes, and is another file for the sake of a crash alone.
+    if mode is None and there is not None:
+        mode = place.mode()
     part, done = beside(place), 0
     try:
         with part.open(to_read=False, create=True) as writing:

@@ -25,6 +25,14 @@ class Watch:
         if kind is None:
             progress.report(self.status)
 
+    def expect(self, size: int) -> None:
+        """One file of that many bytes is what there is to move."""
+        self.status.bytes_total, self.status.files_total = size, 1
+
+    def whole(self) -> None:
+        """What was done is all that there was."""
+        self.status.bytes_total, self.status.files_total = self.status.bytes_done, self.status.files_done
+
     def moved(self, count: int) -> None:
         self.status.bytes_done += count
         self.tick()
