@@ -23,7 +23,7 @@ use crate::jobs::template;
 use crate::programs;
 
 /// Where the plugin is; built by its script, once.
-static WASM: LazyLock<PathBuf> = LazyLock::new(|| {
+pub(crate) static WASM: LazyLock<PathBuf> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut build = Command::new(root.join(".ci/local-plugin"));
     build.env("CARGO_TARGET_DIR", target_folder()).stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -39,9 +39,9 @@ pub(crate) static PLUGIN: LazyLock<Plugin> = LazyLock::new(|| {
 });
 
 /// A cluster that is a folder, a folder beside it, and a session.
-struct Local {
+pub(crate) struct Local {
     root: TempDir,
-    session: Session,
+    pub(crate) session: Session,
 }
 
 pub(crate) fn options(folder: &Path) -> Options {
@@ -49,7 +49,7 @@ pub(crate) fn options(folder: &Path) -> Options {
 }
 
 impl Local {
-    async fn open() -> Local {
+    pub(crate) async fn open() -> Local {
         let root = tempfile::tempdir().unwrap();
         for name in ["cluster", "here"] {
             fs::create_dir(root.path().join(name)).unwrap();
@@ -61,7 +61,7 @@ impl Local {
     }
 
     /// A path on the cluster, as this machine sees it.
-    fn cluster(&self, name: &str) -> PathBuf {
+    pub(crate) fn cluster(&self, name: &str) -> PathBuf {
         self.root.path().join("cluster").join(name)
     }
 
@@ -190,6 +190,8 @@ async fn a_tree_goes_there_and_back_the_same() {
     assert_eq!(picture(&there), picture(&back));
     assert_eq!(picture(&there), picture(local.cluster("deep/tree")));
     // Into what is there; and what links point to.
+    local.session.put(&there, "/deep", &as_it_is).await.unwrap();
+    assert_eq!(picture(&there), picture(local.cluster("deep/in")));
     fs::create_dir(local.here("into")).unwrap();
     let into = local.here("into");
     local.session.get("/deep/t*", &into, &TransferOptions::default()).await.unwrap();

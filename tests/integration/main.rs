@@ -28,6 +28,7 @@
 //! | `cli_stop`    | Ctrl-C in the middle, and the progress bar                                         |
 //! | `kill`        | SIGKILL in every phase, dropped calls, and the next session that cleans up         |
 //! | `local`       | a plugin in another language, whose cluster is a folder                            |
+//! | `local_kill`  | the same in a process that is killed, and the next session that tidies              |
 //! | `plugins`     | plugins in a folder: manifests, grants, versions, sizes                            |
 //! | `pyfirecrest` | the simulator, by the public package                                               |
 //!
@@ -52,6 +53,7 @@ mod jobs;
 mod kill;
 mod large;
 mod local;
+mod local_kill;
 mod many;
 mod names;
 mod plugins;

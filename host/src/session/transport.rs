@@ -100,7 +100,7 @@ impl Session {
 
     /// Moves a file or a directory to a new name on the same cluster.
     pub async fn rename(&mut self, path: &str, new_path: &str) -> Result<()> {
-        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
+        working_call!(self, Place::remote(new_path), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_rename(store, handle, path, new_path))
@@ -108,7 +108,7 @@ impl Session {
 
     /// Copies a file or a tree to a new place on the same cluster.
     pub async fn copy(&mut self, path: &str, target: &str, dereference: bool) -> Result<()> {
-        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
+        working_call!(self, Place::remote(target), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_copy(store, handle, path, target, dereference))
@@ -239,7 +239,7 @@ impl Session {
 
     /// Packs files and directories into an archive on the cluster.
     pub async fn compress(&mut self, sources: &[String], archive: &str, options: &CompressOptions) -> Result<()> {
-        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
+        working_call!(self, Place::remote(archive), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_compress(store, handle, sources, archive, options))
@@ -247,7 +247,7 @@ impl Session {
 
     /// Unpacks an archive on the cluster into a directory, which is made if missing.
     pub async fn extract(&mut self, archive: &str, target: &str, options: &ExtractOptions) -> Result<()> {
-        working_call!(self, Place::remote(""), |plugin, store, handle| plugin
+        working_call!(self, Place::remote(target), |plugin, store, handle| plugin
             .aiida_hpc_transport()
             .session()
             .call_extract(store, handle, archive, target, *options))

@@ -54,7 +54,9 @@ class Place:
 
     @property
     def last(self) -> str:
-        return self.name.rpartition("/")[2]
+        """Its own name, also where it is the granted folder itself. Empty for the cluster's root."""
+        names = [name for name in self.shown.split("/") if name not in ("", ".")]
+        return names[-1] if names else ""
 
     def child(self, name: str) -> "Place":
         inner = f"{self.name}/{name}" if self.name else name
