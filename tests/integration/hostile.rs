@@ -105,6 +105,32 @@ async fn the_number_of_open_requests_is_limited() {
     assert_eq!(other.session.telemetry().counters().failed, 0);
 }
 
+/// What a C library drags in may be imported; who calls it has ended, and is told by name.
+#[tokio::test]
+async fn a_socket_is_a_trap_that_says_which() {
+    let imports = &HOSTILE.inspection().imports;
+    for interface in ["tcp-create-socket", "udp-create-socket", "ip-name-lookup"] {
+        let name = format!("wasi:sockets/{interface}@");
+        assert!(imports.iter().any(|import| import.starts_with(&name)), "{imports:?}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // Allowed or not: an origin is for requests.
+    let policy = Policy::only([Origin::parse(&format!("http://{address}")).unwrap()]);
+    for (text, called) in [
+        (format!("connect {address}"), "wasi:sockets/tcp-create-socket"),
+        ("listen 127.0.0.1:0".into(), "wasi:sockets/tcp-create-socket"),
+        ("udp 127.0.0.1:0".into(), "wasi:sockets/udp-create-socket"),
+        ("resolve localhost".into(), "wasi:sockets/"),
+    ] {
+        let error = ends(policy.clone(), &text).await;
+        let named = |detail: &str| detail.contains(called) && detail.contains("this host has no sockets");
+        assert!(matches!(&error, Error::Trapped { detail } if named(detail)), "{text}: {error:?}");
+    }
+    let waiting = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+    assert!(waiting.is_err(), "somebody connected: {waiting:?}");
+}
+
 // ---- files
 
 /// A granted folder with something in it, and something beside it.

@@ -4,6 +4,7 @@
 //! | verb | what is tried |
 //! |---|---|
 //! | `fetch URL`, `method NAME URL`, `crowd N URL` | a request, one with another method, many open at once |
+//! | `connect ADDRESS`, `listen ADDRESS`, `udp ADDRESS`, `resolve NAME` | sockets of the standard library |
 //! | `folders`, `escape RELATIVE ABSOLUTE`, `race NAME N`, `keep NAME` | what is granted, every way out of it, a name that is exchanged meanwhile, a folder kept open for later |
 //! | `loop`, `sleep`, `memory`, `handles`, `headers` | time, memory, entries of the host's tables |
 //! | `error N`, `repeat N`, `flood N`, `boast N`, `stderr N` | texts without end: errors, answers, reports of progress |
@@ -61,6 +62,7 @@ fn act(text: &str) -> Reply<String> {
         "fetch" => Ok(network::fetch("GET", word(0))),
         "method" => Ok(network::fetch(word(0), word(1))),
         "crowd" => Ok(network::crowd(number(0), word(1))),
+        "connect" | "listen" | "udp" | "resolve" => Ok(network::socket(verb, word(0))),
         "folders" => Ok(files::folders()),
         "escape" => Ok(files::escape(word(0), word(1))),
         "keep" => Ok(files::keep(word(0))),

@@ -1,5 +1,7 @@
 //! Requests to where the host may not want them.
 
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+
 use wasip2::http::outgoing_handler::{self, FutureIncomingResponse};
 use wasip2::http::types::{ErrorCode, Fields, Method, OutgoingRequest, Scheme};
 use wasip2::io::poll::{Pollable, poll};
@@ -35,6 +37,17 @@ pub(crate) fn crowd(count: usize, url: &str) -> String {
     }
     drop(pollables);
     format!("{refused} {code}")
+}
+
+/// Opens a socket as any program would, by its standard library.
+pub(crate) fn socket(verb: &str, address: &str) -> String {
+    let outcome = match verb {
+        "connect" => TcpStream::connect(address).map(|open| format!("{open:?}")),
+        "listen" => TcpListener::bind(address).map(|open| format!("{open:?}")),
+        "udp" => UdpSocket::bind(address).map(|open| format!("{open:?}")),
+        _ => (address, 80).to_socket_addrs().map(|found| format!("{:?}", found.collect::<Vec<_>>())),
+    };
+    outcome.map_or_else(|error| error.to_string(), |open| format!("OUT {open}"))
 }
 
 fn send(method: &str, url: &str) -> Result<FutureIncomingResponse, ErrorCode> {
