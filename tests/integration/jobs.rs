@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aiida_firecrest_host::scheduler::{
-    CancelOutcome, CodeInfo, JobInfo, JobQuery, JobResource, JobState, JobTemplate, RunMode, ScriptSource, Submission,
+    CancelOutcome, JobInfo, JobQuery, JobResource, JobState, JobTemplate, RunMode, ScriptSource, Submission,
     WaitCondition, WaitOptions,
 };
 use aiida_firecrest_host::types::ErrorKind;
@@ -90,87 +90,6 @@ async fn look(rig: &mut Rig, id: &str) -> JobInfo {
 }
 
 // ---- scripts
-
-/// As aiida-core's Slurm plugin writes it; `src/scheduler/script_golden.json` holds the cases that aiida-core itself made.
-#[tokio::test]
-async fn a_script_is_rendered_as_aiida_does() {
-    let mut rig = Rig::open().await;
-    let full = JobTemplate {
-        submit_as_hold: true,
-        rerunnable: true,
-        job_environment: vec![("OMP_NUM_THREADS".into(), "2".into()), ("GREETING".into(), "it's".into())],
-        email: Some("me@example.org".into()),
-        email_on_started: true,
-        email_on_terminated: true,
-        job_name: Some("aiida: job #7 (ünï)".into()),
-        sched_output_path: Some("_scheduler-stdout.txt".into()),
-        sched_error_path: Some("_scheduler-stderr.txt".into()),
-        queue_name: Some("part01".into()),
-        account: Some("staff".into()),
-        qos: Some("normal".into()),
-        job_resource: Some(JobResource {
-            num_machines: Some(2),
-            num_mpiprocs_per_machine: Some(4),
-            num_cores_per_machine: None,
-            num_cores_per_mpiproc: Some(3),
-            tot_num_mpiprocs: None,
-        }),
-        priority: Some("10".into()),
-        max_memory_kb: Some(2_048_000),
-        max_wallclock_seconds: Some(90_061),
-        custom_scheduler_commands: Some("#SBATCH --constraint=gpu".into()),
-        prepend_text: Some("module load x".into()),
-        append_text: Some("echo done".into()),
-        codes_info: vec![CodeInfo {
-            prepend_cmdline_params: vec!["mpirun".into(), "-np".into(), "8".into()],
-            cmdline_params: vec!["/bin/prog".into(), "-in file".into()],
-            use_double_quotes: (false, false),
-            wrap_cmdline_params: false,
-            stdin_name: Some("in.txt".into()),
-            stdout_name: Some("out.txt".into()),
-            stderr_name: None,
-            join_files: true,
-        }],
-        ..template()
-    };
-    let expected = "\
-#!/bin/bash
-#SBATCH -H
-#SBATCH --requeue
-#SBATCH --mail-user=me@example.org
-#SBATCH --mail-type=BEGIN
-#SBATCH --mail-type=FAIL
-#SBATCH --mail-type=END
-#SBATCH --job-name=\"aiidajob7n\"
-#SBATCH --get-user-env
-#SBATCH --output=_scheduler-stdout.txt
-#SBATCH --error=_scheduler-stderr.txt
-#SBATCH --partition=part01
-#SBATCH --account=staff
-#SBATCH --qos=normal
-#SBATCH --nice=10
-#SBATCH --nodes=2
-#SBATCH --ntasks-per-node=4
-#SBATCH --cpus-per-task=3
-#SBATCH --time=1-01:01:01
-#SBATCH --mem=2000
-#SBATCH --constraint=gpu
-
-# ENVIRONMENT VARIABLES BEGIN ###
-export OMP_NUM_THREADS='2'
-export GREETING='it'\"'\"'s'
-# ENVIRONMENT VARIABLES END ###
-
-module load x
-
-'mpirun' '-np' '8' '/bin/prog' '-in file' < 'in.txt' > 'out.txt' 2>&1
-
-echo done
-";
-    let written = rig.session.script(&full).await.unwrap();
-    assert_eq!(written, expected, "{written}");
-    assert_eq!(plugin().script(&full).await.unwrap(), expected);
-}
 
 #[tokio::test]
 async fn a_template_that_cannot_be_is_refused_and_names_its_field() {
@@ -412,15 +331,6 @@ async fn a_script_that_the_scheduler_refuses_is_an_invalid_argument_with_its_wor
 }
 
 #[tokio::test]
-async fn a_script_that_is_not_there_is_not_found() {
-    let mut rig = Rig::open().await;
-    let path = rig.remote("nope.sh");
-    let job = Submission { script: ScriptSource::Path(path.clone()), ..submission(&rig, "") };
-    let error = failure(rig.session.submit(&job).await);
-    assert_eq!((error.kind, error.subject.as_deref()), (ErrorKind::NotFound, Some(path.as_str())));
-}
-
-#[tokio::test]
 async fn a_submission_that_cannot_be_sent_whole_is_refused_before_it_is_sent() {
     let mut rig = Rig::open().await;
     let script = "#!/bin/bash\n";
@@ -442,40 +352,6 @@ async fn a_submission_that_cannot_be_sent_whole_is_refused_before_it_is_sent() {
 }
 
 // ---- ids
-
-#[tokio::test]
-async fn an_id_that_is_none_is_refused_before_it_is_sent() {
-    let mut rig = Rig::open().await;
-    for id in ["", "1 2", "12_3", "../7", "7;", "ü"] {
-        let ids = vec!["1".to_owned(), id.to_owned()];
-        let ((), requests) = rig
-            .count(async |s| {
-                assert_eq!(kind(s.jobs(&JobQuery::Ids(ids.clone())).await), ErrorKind::InvalidArgument);
-                assert_eq!(kind(s.cancel(&ids).await), ErrorKind::InvalidArgument);
-                assert_eq!(kind(s.wait(&ids, &FINISHED).await), ErrorKind::InvalidArgument);
-                assert_eq!(kind(s.details(id).await), ErrorKind::InvalidArgument);
-            })
-            .await;
-        assert_eq!(requests, [""; 0], "{id:?}");
-    }
-}
-
-#[tokio::test]
-async fn no_ids_are_no_jobs_and_no_request() {
-    let mut rig = Rig::open().await;
-    let (listing, requests) = rig.count(async |s| s.jobs(&JobQuery::Ids(vec![])).await.unwrap()).await;
-    assert_eq!((listing.jobs.len(), listing.missing.len(), requests.len()), (0, 0, 0));
-    assert!(rig.session.cancel(&[]).await.unwrap().is_empty());
-    assert!(rig.session.wait(&[], &FINISHED).await.unwrap().jobs.is_empty());
-}
-
-#[tokio::test]
-async fn an_unknown_job_is_missing_and_has_no_details() {
-    let mut rig = Rig::open().await;
-    let listing = rig.session.jobs(&JobQuery::Ids(vec!["4711".into()])).await.unwrap();
-    assert_eq!((listing.jobs.len(), listing.missing), (0, vec!["4711".to_owned()]));
-    assert_eq!(kind(rig.session.details("4711").await), ErrorKind::NotFound);
-}
 
 #[tokio::test]
 async fn a_thousand_jobs_are_listed_with_their_states() {

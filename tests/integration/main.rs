@@ -3,7 +3,7 @@
 //! | module        | proves                                                                             |
 //! |---------------|------------------------------------------------------------------------------------|
 //! | `budget`      | how many requests an operation costs, exactly                                      |
-//! | `files`       | what the transport does, and every error that it promises                          |
+//! | `files`       | what the kit cannot see: the bytes on the cluster's disk, faults, limits             |
 //! | `names`       | names that shells, forms and listings trip over                                    |
 //! | `trees`       | folders and patterns, up and down                                                  |
 //! | `large`       | files past the direct limit                                                        |

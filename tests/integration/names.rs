@@ -175,17 +175,3 @@ async fn a_name_that_is_too_long_is_an_invalid_argument() {
     let (result, requests) = rig.count(async |s| s.stat(&deep).await).await;
     assert_eq!((kind(result), requests.len()), (ErrorKind::InvalidArgument, 0));
 }
-
-#[tokio::test]
-async fn directories_with_odd_names_are_passed_through() {
-    let mut rig = Rig::open().await;
-    let path = rig.remote("a b/-c/ü \"d\"/$HOME/x\ny");
-    rig.session.mkdir(&path, true, true).await.unwrap();
-    rig.session.write(&format!("{path}/file"), b"1", None).await.unwrap();
-    let all = ListOptions { recursive: true, hidden: false, pattern: Some("file".into()) };
-    let root = rig.simulator.home().to_owned();
-    let found = rig.session.list(&root, &all).await.unwrap();
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(format!("{root}/{}", found[0].path), format!("{path}/file"));
-    rig.session.remove_tree(&rig.remote("a b")).await.unwrap();
-}

@@ -168,38 +168,6 @@ async fn links_are_followed_where_they_are_to_be() {
 }
 
 #[tokio::test]
-async fn a_folder_goes_where_aiida_says() {
-    let mut rig = Rig::open().await;
-    let source = rig.local("tree");
-    fs::create_dir(&source).unwrap();
-    fs::write(source.join("a"), b"1").unwrap();
-    let options = TransferOptions::default();
-    // Not there: it becomes the target. There: it becomes an entry of it.
-    let target = rig.remote("target");
-    rig.session.put(&source, &target, &options).await.unwrap();
-    assert!(fs::exists(format!("{target}/a")).unwrap());
-    rig.session.put(&source, &target, &options).await.unwrap();
-    assert!(fs::exists(format!("{target}/tree/a")).unwrap());
-    let local = rig.local("down");
-    rig.session.get(&target, &local, &options).await.unwrap();
-    assert!(local.join("tree/a").exists());
-    rig.session.get(&target, &local, &options).await.unwrap();
-    assert!(local.join("target/a").exists());
-    // A file in the way.
-    let file = rig.place("file", b"x");
-    assert_eq!(kind(rig.session.put(&source, &file, &options).await), ErrorKind::NotADirectory);
-    let here = rig.local_file("here", b"x", 0o644);
-    assert_eq!(kind(rig.session.get(&target, &here, &options).await), ErrorKind::NotADirectory);
-    assert_eq!(fs::read(&here).unwrap(), b"x");
-    // A missing parent.
-    let deep = rig.remote("no/such/place");
-    assert_eq!(kind(rig.session.put(&source, &deep, &options).await), ErrorKind::NotFound);
-    let parents = TransferOptions { parents: true, ..TransferOptions::default() };
-    rig.session.put(&source, &deep, &parents).await.unwrap();
-    assert!(fs::exists(format!("{deep}/a")).unwrap());
-}
-
-#[tokio::test]
 async fn merging_replaces_skips_or_fails_as_asked() {
     let mut rig = Rig::open().await;
     let source = rig.local("tree");

@@ -73,6 +73,7 @@ async fn brings_a_piece(b: &mut Bench) -> Outcome {
         (3, Some(0), ""),
         (10, None, ""),
         (99, Some(5), ""),
+        (99, None, ""),
     ] {
         let did = format!("read of {path} from {offset}, length {length:?}");
         let piece = b.session.read(&path, offset, length).await.done(&did)?;
