@@ -187,6 +187,7 @@ impl Builder {
             knobs,
             faults: Mutex::default(),
             quota_used: Mutex::default(),
+            refused_uploads: Default::default(),
             started: SystemTime::now(),
             admin_url: admin.as_ref().map(|(_, url)| url.clone()),
         });

@@ -138,6 +138,9 @@ pub struct Knobs {
     pub job_lag: JobLag,
     /// Added to every squeue/sacct question (about 90 ms on the real server).
     pub job_query_cost: Duration,
+    /// Of so many uploads that their command refuses at once, one is answered as the real server does when the command is faster than
+    /// it: by a closed channel, without the reason (three to twenty of a hundred there, eight at once). 0: none.
+    pub unsaid_refusals: u32,
     /// What a file operation takes at least, once its request is there (about 7 ms on the real server, over SSH).
     pub file_operation_cost: Duration,
     /// How long one minute of a job's time limit lasts (a minute).
@@ -199,6 +202,7 @@ impl Default for Knobs {
             nodes: 2,
             job_lag: JobLag::RECORDED,
             job_query_cost: Duration::ZERO,
+            unsaid_refusals: 7,
             file_operation_cost: Duration::ZERO,
             minute: Duration::from_secs(60),
             kill_wait: Duration::from_secs(2),

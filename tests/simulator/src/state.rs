@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) knobs: Arc<RwLock<Knobs>>,
     pub(crate) faults: Mutex<Script>,
     pub(crate) quota_used: Mutex<VecDeque<Instant>>,
+    pub(crate) refused_uploads: AtomicU32,
     pub(crate) started: SystemTime,
     pub(crate) admin_url: Option<String>,
 }
@@ -80,6 +82,12 @@ impl State {
             ..NewJob::default()
         };
         self.scheduler.add(count, state, &template).into_iter().map(|id| id.to_string()).collect()
+    }
+
+    /// Is this refusal of an upload one whose reason gets lost? See [`Knobs::unsaid_refusals`].
+    pub(crate) fn refuses_unsaid(&self) -> bool {
+        let every = crate::read(&self.knobs).unsaid_refusals;
+        every > 0 && (self.refused_uploads.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
     }
 
     pub(crate) fn clear_faults(&self) {

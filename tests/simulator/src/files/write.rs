@@ -121,6 +121,9 @@ pub(super) async fn upload(call: &Call<'_>) -> Result<Answer, ApiError> {
         return Err(ApiError::remote(1, &format!("base64: write error: {NO_SPACE}")));
     }
     if output.status != 0 {
+        if ctx.state.refuses_unsaid() {
+            return Err(ApiError::unhandled("('Channel not open for sending',)"));
+        }
         let text = output.stderr.replacen("bash: /", "bash: line 1: /", 1);
         return Err(ApiError::remote(output.status, &text));
     }
