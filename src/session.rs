@@ -18,9 +18,7 @@ use crate::remote::RemotePath;
 use crate::secret::Secret;
 
 /// Default of the server's `max_ops_file_size`, in bytes.
-const DEFAULT_UPLOAD_LIMIT: u64 = 5 * 1024 * 1024;
-/// A download passes through a buffer of 5 MiB as base64 (`ssh_client.py`): the largest file that fits, in bytes, as measured.
-const DOWNLOAD_LIMIT: u64 = 3_932_157;
+pub const DEFAULT_UPLOAD_LIMIT: u64 = 5 * 1024 * 1024;
 /// Raised when the state's content changes.
 const STATE_FORMAT: u64 = 1;
 
@@ -104,14 +102,20 @@ impl Session {
 
     /// Largest file in one download, in bytes.
     pub fn download_limit(&self) -> u64 {
-        self.upload_limit().min(DOWNLOAD_LIMIT)
+        limits_of(&self.system).1.min(self.upload_limit())
     }
 }
 
 /// Largest upload and download of any system, by the server's own words alone.
 pub fn limits_of(system: &System) -> (u64, u64) {
     let upload = system.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
-    (upload, upload.min(DOWNLOAD_LIMIT))
+    (upload, largest_download(upload))
+}
+
+/// A download is the output of `base64`, and has to be shorter than the buffer for a command's output, which has `max_ops_file_size`
+/// bytes (FirecREST 2.5.7: `dependencies.py`, `ssh_client.py`).
+fn largest_download(buffer: u64) -> u64 {
+    buffer.saturating_sub(1) / 4 * 3
 }
 
 fn client_id(options: &Options) -> Option<String> {

@@ -60,8 +60,8 @@ pub trait Local {
     /// A number that tells one directory from another, to see that a symlink leads in a circle.
     fn identity(&self, path: &str) -> Result<u128>;
 
-    /// Opens a file for reading.
-    fn open(&self, path: &str) -> Result<Rc<dyn LocalFile>>;
+    /// Opens a file for reading. `known`: what `stat` has just said of it, which is then not asked for again.
+    fn open(&self, path: &str, known: Option<LocalStat>) -> Result<Rc<dyn LocalFile>>;
 
     /// The first `size` bytes of a small file; an error where it has fewer.
     fn read_small(&self, path: &str, size: u64) -> Result<Vec<u8>>;

@@ -7,11 +7,11 @@ use futures_util::future::LocalBoxFuture;
 use wasip2::clocks::wall_clock::Datetime;
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{
-    Descriptor, DescriptorFlags, DescriptorType, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
+    Descriptor, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
-use super::{Local, LocalFile, LocalKind, LocalReader, LocalStat, LocalWriter, SmallFile, path, stream};
+use super::{Local, LocalFile, LocalKind, LocalReader, LocalStat, LocalWriter, SMALL, SmallFile, path, stream};
 use crate::error::{Error, Kind, Result};
 use crate::passing;
 
@@ -110,16 +110,7 @@ impl Local for WasiLocal {
         let (folder, rest) = self.resolve(local)?;
         let flags = if follow { PathFlags::SYMLINK_FOLLOW } else { PathFlags::empty() };
         match folder.stat_at(flags, rest) {
-            Ok(stat) => Ok(Some(LocalStat {
-                kind: match stat.type_ {
-                    DescriptorType::RegularFile => LocalKind::File,
-                    DescriptorType::Directory => LocalKind::Directory,
-                    DescriptorType::SymbolicLink => LocalKind::Symlink,
-                    _ => LocalKind::Other,
-                },
-                size: stat.size,
-                modified: stat.data_modification_timestamp.and_then(|time| i64::try_from(time.seconds).ok()),
-            })),
+            Ok(stat) => Ok(Some(told(&stat))),
             Err(ErrorCode::NoEntry) => Ok(None),
             Err(code) => Err(local_error(code, local)),
         }
@@ -161,15 +152,18 @@ impl Local for WasiLocal {
         Ok((u128::from(hash.upper) << 64) | u128::from(hash.lower))
     }
 
-    fn open(&self, local: &str) -> Result<Rc<dyn LocalFile>> {
+    fn open(&self, local: &str, known: Option<LocalStat>) -> Result<Rc<dyn LocalFile>> {
         let (folder, rest) = self.resolve(local)?;
         let descriptor = folder
             .open_at(PathFlags::SYMLINK_FOLLOW, rest, OpenFlags::empty(), DescriptorFlags::READ)
             .map_err(|code| local_error(code, local))?;
-        let stat = descriptor.stat().map_err(|code| local_error(code, local))?;
-        match stat.type_ {
-            DescriptorType::RegularFile => {}
-            DescriptorType::Directory => {
+        let stat = match known {
+            Some(known) => known,
+            None => told(&descriptor.stat().map_err(|code| local_error(code, local))?),
+        };
+        match stat.kind {
+            LocalKind::File => {}
+            LocalKind::Directory => {
                 return Err(Error::new(Kind::IsADirectory, format!("{local} is a directory")).about(local));
             }
             _ => return Err(Error::invalid(local, format!("{local} is not a regular file"))),
@@ -183,23 +177,7 @@ impl Local for WasiLocal {
         let file = folder
             .open_at(PathFlags::SYMLINK_FOLLOW, rest, OpenFlags::empty(), DescriptorFlags::READ)
             .map_err(|code| local_error(code, local))?;
-        let mut bytes = Vec::new();
-        loop {
-            let left = size - bytes.len() as u64;
-            if left == 0 {
-                return Ok(bytes);
-            }
-            let (piece, _) = file.read(left, bytes.len() as u64).map_err(|code| local_error(code, local))?;
-            if piece.is_empty() {
-                let message = format!("the local file {local} ended {left} bytes early");
-                return Err(Error::new(Kind::Other, message).about(local));
-            }
-            if bytes.is_empty() {
-                bytes = piece;
-            } else {
-                bytes.extend_from_slice(&piece);
-            }
-        }
+        read_all(&file, local, size)
     }
 
     fn write_small(&self, content: &SmallFile<'_>) -> Result<()> {
@@ -321,11 +299,49 @@ impl LocalFile for WasiFile {
         self.mode
     }
 
+    fn at_once(&self) -> Option<Result<Vec<u8>>> {
+        (self.size <= SMALL).then(|| read_all(&self.descriptor, &self.name, self.size))
+    }
+
     fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
         Box::pin(async move {
             let stream = self.descriptor.read_via_stream(offset).map_err(|code| local_error(code, &self.name))?;
             Ok(Box::new(WasiReader { stream, name: self.name.clone() }) as Box<dyn LocalReader>)
         })
+    }
+}
+
+fn told(stat: &DescriptorStat) -> LocalStat {
+    LocalStat {
+        kind: match stat.type_ {
+            DescriptorType::RegularFile => LocalKind::File,
+            DescriptorType::Directory => LocalKind::Directory,
+            DescriptorType::SymbolicLink => LocalKind::Symlink,
+            _ => LocalKind::Other,
+        },
+        size: stat.size,
+        modified: stat.data_modification_timestamp.and_then(|time| i64::try_from(time.seconds).ok()),
+    }
+}
+
+/// The first `size` bytes of a small file.
+fn read_all(file: &Descriptor, name: &str, size: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        let left = size - bytes.len() as u64;
+        if left == 0 {
+            return Ok(bytes);
+        }
+        let (piece, _) = file.read(left, bytes.len() as u64).map_err(|code| local_error(code, name))?;
+        if piece.is_empty() {
+            let message = format!("the local file {name} ended {left} bytes early");
+            return Err(Error::new(Kind::Other, message).about(name));
+        }
+        if bytes.is_empty() {
+            bytes = piece;
+        } else {
+            bytes.extend_from_slice(&piece);
+        }
     }
 }
 

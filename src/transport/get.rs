@@ -17,7 +17,7 @@ use crate::http::SendError;
 use crate::http::retry::Effect;
 use crate::local::{Local, LocalKind, LocalWriter};
 use crate::remote::RemotePath;
-use crate::session::Session;
+use crate::session::{DEFAULT_UPLOAD_LIMIT, Session};
 use crate::watch::Watch;
 
 /// A download whose body breaks is begun anew this many times.
@@ -75,7 +75,8 @@ impl Session {
         match answer {
             Err(error) if matches!(error.kind, Kind::Timeout | Kind::TooLarge) => {
                 let size = self.api.stat(source, true).await?.size;
-                if size > self.download_limit() { Ok(Opened::TooLarge(size)) } else { Err(error) }
+                let too_large = size > self.download_limit() || past_direct(&error, size);
+                if too_large { Ok(Opened::TooLarge(size)) } else { Err(error) }
             }
             answer => answer.map(Opened::Answer),
         }
@@ -128,13 +129,16 @@ impl Session {
         if options.parents {
             make_parents(files.as_ref(), &target)?;
         }
-        if size > self.download_limit() {
+        let through_the_store = async || {
             let verify = options.verify.or(self.options.checksum_check).unwrap_or(true);
             let writer = files.create(&target, replace)?;
             let verified = self.get_large(&source, size, writer.as_ref(), verify).await?;
             writer.finish(mode, None).await?;
             self.watch().arrived(1);
-            return Ok(Summary { files: 1, bytes: size, verified, ..Summary::default() });
+            Ok(Summary { files: 1, bytes: size, verified, ..Summary::default() })
+        };
+        if size > self.download_limit() {
+            return through_the_store().await;
         }
         let verify = options.verify.or(self.options.checksum_check).unwrap_or(false);
         let mut attempt = 1;
@@ -148,6 +152,11 @@ impl Session {
                 Ok(answer) => answer,
                 Err(error) if error.kind == Kind::NotFound && options.ignore_nonexisting => {
                     return Ok(Summary::skipped());
+                }
+                // Another limit than the one that it tells, or more than it sends in its 5 s.
+                Err(error) if self.has_store() && past_direct(&error, size) => {
+                    drop(writer);
+                    return through_the_store().await;
                 }
                 Err(error) => return Err(error.about(remote)),
             };
@@ -232,6 +241,11 @@ impl Session {
     pub(super) fn broken(&self, error: &SendError) -> Error {
         self.api.client.unanswered(error, &self.options.url, Effect::Read)
     }
+}
+
+/// Is the error a matter of size? A time that was too short is none where the server, as shipped, would have taken the size.
+pub(super) fn past_direct(error: &Error, size: u64) -> bool {
+    error.kind == Kind::TooLarge || error.info.http_status == Some(408) && size > DEFAULT_UPLOAD_LIMIT
 }
 
 /// Writes a body into a file: past this component's memory, unless it has to be hashed on the way.

@@ -579,7 +579,7 @@ impl<'a> Unpacker<'a> {
 
     /// A second name of a file that came before: its bytes once more.
     async fn copy(&mut self, path: &str, of: &str, mode: u32) -> Result<()> {
-        let file = self.files.open(&self.local(of))?;
+        let file = self.files.open(&self.local(of), None)?;
         let mut reader = file.read_from(0).await?;
         let place = self.local(path);
         make_parents(self.files.as_ref(), &place)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use sha2::{Digest, Sha256};
 
+use super::get::past_direct;
 use super::{Overwrite, Summary, TransferOptions, Verification, local_name, pattern};
 use crate::archive::{Member, MemberKind, write};
 use crate::concurrent::all;
@@ -45,7 +46,8 @@ impl Session {
         options: TransferOptions,
     ) -> Result<Summary> {
         let mut target = RemotePath::parse(remote)?;
-        match files.stat(local, options.dereference)?.map(|stat| stat.kind) {
+        let known = files.stat(local, options.dereference)?;
+        match known.map(|stat| stat.kind) {
             Some(LocalKind::File) => {}
             Some(LocalKind::Directory) => return self.put_tree(files, local, target, options).await,
             Some(LocalKind::Symlink) => return self.put_link(files, local, remote, options).await,
@@ -60,7 +62,7 @@ impl Session {
                 return Err(Error::new(Kind::NotFound, format!("{local}: no such local file or folder")).about(local));
             }
         }
-        let file = files.open(local)?;
+        let file = files.open(local, known)?;
         let name = local_name(local).ok_or_else(|| Error::invalid(local, format!("{local} names no file")))?;
         if remote.ends_with('/') {
             target = target.join(name)?;
@@ -76,11 +78,14 @@ impl Session {
         self.watch().expect(bytes, 1);
         let content = Content::File(Rc::clone(&file));
         let mode = options.mode.or_else(|| file.mode().and_then(worth_carrying)).map(|mode| mode & 0o7777);
-        if large {
+        let through_the_store = async |target: &RemotePath| {
             let verify = options.verify.or(self.options.checksum_check).unwrap_or(true);
-            let verified = self.put_large(&target, &content, mode, verify).await?;
+            let verified = self.put_large(target, &content, mode, verify).await?;
             self.watch().arrived(1);
-            return Ok(Summary { files: 1, bytes, verified, ..Summary::default() });
+            Ok(Summary { files: 1, bytes, verified, ..Summary::default() })
+        };
+        if large {
+            return through_the_store(&target).await;
         }
         let mut sent = self.send(&target, &content, target.as_str()).await;
         if options.parents && matches!(&sent, Err(error) if error.kind == Kind::NotFound) {
@@ -93,6 +98,11 @@ impl Session {
         if matches!(&sent, Err(error) if error.kind == Kind::IsADirectory) {
             target = target.join(name)?;
             sent = self.send(&target, &content, target.as_str()).await;
+        }
+        // More than it takes in its 5 s.
+        if matches!(&sent, Err(error) if self.has_store() && past_direct(error, bytes)) {
+            self.watch().lost(bytes);
+            return through_the_store(&target).await;
         }
         sent?;
         let verified = self.verify_sent(&target, &content, options.verify).await?;

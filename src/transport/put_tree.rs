@@ -94,7 +94,7 @@ impl LocalFile for LazyFile {
 
     fn read_from(&self, offset: u64) -> LocalBoxFuture<'_, Result<Box<dyn LocalReader>>> {
         // The descriptor is needed to make the stream, and not after.
-        Box::pin(async move { self.local.open(&self.path)?.read_from(offset).await })
+        Box::pin(async move { self.local.open(&self.path, None)?.read_from(offset).await })
     }
 }
 

@@ -7,7 +7,7 @@ use aiida_firecrest_host::Policy;
 use aiida_firecrest_host::conformance::{Ended, Report, Settings, Verdict, behaviours, run};
 use aiida_firecrest_host::policy::Folder;
 use aiida_firecrest_tests::{Rig, Setup, eventually, in_time, names, options, plugin, seen};
-use firecrest_simulator::{Fault, FaultKind};
+use firecrest_simulator::{Fault, FaultKind, Knobs};
 use serde_json::Value;
 
 use crate::desk::{Desk, finished, interrupt, text};
@@ -15,12 +15,14 @@ use crate::local;
 
 /// A cluster where no job waits for another, with the accounting's lag.
 fn wide() -> Setup {
-    Rig::setup().knobs(|knobs| {
-        knobs.nodes = 100;
-        // The whole kit runs here at once, and on a busy machine an upload of 4 MB is not done in the real server's 5 s.
-        knobs.command_time_limit = Duration::from_secs(60);
-        knobs.queue_wait = Duration::from_millis(1);
-    })
+    Rig::setup().knobs(widen)
+}
+
+fn widen(knobs: &mut Knobs) {
+    knobs.nodes = 100;
+    // The whole kit runs here at once, and on a busy machine an upload of 4 MB is not done in the real server's 5 s.
+    knobs.command_time_limit = Duration::from_secs(60);
+    knobs.queue_wait = Duration::from_millis(1);
 }
 
 fn settings(only: &[&str]) -> Settings {
@@ -63,6 +65,21 @@ async fn every_promise_is_kept_and_nothing_is_left() {
     let document = report.json();
     let sums = ["pass", "fail", "unsupported", "undecided"].map(|name| document[name].as_u64().unwrap() as usize);
     assert_eq!(sums.iter().sum::<usize>(), report.ended.len());
+}
+
+/// What a server tells of its limits is what holds, also where it is not what FirecREST has as shipped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_system_with_limits_of_its_own_keeps_them() {
+    let narrow = |knobs: &mut Knobs| {
+        widen(knobs);
+        knobs.systems[0].max_ops_file_size = 1 << 20;
+    };
+    let rig = Rig::setup().knobs(narrow).open().await;
+    let only = ["read", "write", "read-stream", "write-stream", "put", "get", "copy"];
+    let report =
+        kit(&rig, &settings(&only.map(|operation| format!("{operation}/*")).each_ref().map(String::as_str))).await;
+    assert_eq!(report.failures().map(|(one, _)| one.behaviour.id()).collect::<Vec<_>>(), [""; 0], "{report}");
+    assert_eq!(report.count("pass"), report.ended.len(), "{report}");
 }
 
 /// A server that breaks one endpoint breaks what is promised through it, and the evidence says so.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use aiida_firecrest_host::transport::{Command, ListOptions, OverwritePolicy, TransferOptions, Verification};
 use aiida_firecrest_host::types::{ErrorKind, FileKind};
-use aiida_firecrest_tests::{Rig, failure, kind, mode, names, noise};
-use firecrest_simulator::{Fault, FaultKind, JobLag};
+use aiida_firecrest_tests::{PATIENCE, Rig, failure, kind, mode, names, noise};
+use firecrest_simulator::{Fault, FaultKind, JobLag, Knobs};
 
 const LIST: ListOptions = ListOptions { recursive: false, hidden: false, pattern: None };
 /// A direct download has to fit the server's buffer of 5 MiB as base64.
@@ -62,6 +62,81 @@ async fn the_servers_own_limit_counts_where_it_is_lower() {
     let path = rig.remote("file");
     rig.session.write(&path, &noise(4096), None).await.unwrap();
     assert_eq!(kind(rig.session.write(&path, &noise(4097), None).await), ErrorKind::TooLarge);
+}
+
+/// A download is base64 in the buffer for a command's output, which has as many bytes as an upload may have.
+#[tokio::test]
+async fn what_one_download_takes_follows_from_the_servers_own_limit() {
+    for (buffer, largest) in [(4096, 3069), (1 << 20, 786_429), (8 << 20, 6_291_453)] {
+        let knobs = move |knobs: &mut Knobs| {
+            knobs.systems[0].max_ops_file_size = buffer;
+            knobs.command_time_limit = PATIENCE;
+        };
+        let mut rig = Rig::setup().knobs(knobs).open().await;
+        let content = noise(largest + 1);
+        let (fits, past, local) = (rig.place("fits", &content[1..]), rig.place("past", &content), rig.local("back"));
+        assert!(rig.session.read(&fits, 0, None).await.unwrap() == content[1..], "{buffer}");
+        assert_eq!(kind(rig.session.read(&past, 0, None).await), ErrorKind::TooLarge, "{buffer}");
+        for (path, content, large) in [(&fits, &content[1..], false), (&past, &content[..], true)] {
+            let (_, requests) = rig.count(async |s| s.get(path, &local, &Default::default()).await.unwrap()).await;
+            assert!(fs::read(&local).unwrap() == content, "{buffer}");
+            assert_eq!(
+                requests.contains(&"POST filesystem/transfer/download".to_owned()),
+                large,
+                "{buffer}: {requests:?}"
+            );
+        }
+    }
+}
+
+/// A server may be told to take more than it manages in its 5 s, or have a limit that it does not tell.
+#[tokio::test]
+async fn what_the_server_does_not_manage_at_once_goes_through_the_store() {
+    let knobs = |knobs: &mut Knobs| {
+        knobs.systems[0].max_ops_file_size = 16 << 20;
+        knobs.command_time_limit = PATIENCE;
+    };
+    let mut rig = Rig::setup().knobs(knobs).open().await;
+    let content = noise(6 << 20);
+    let (local, remote, back) = (rig.local_file("file", &content, 0o644), rig.place("file", b"old"), rig.local("back"));
+    rig.simulator.plant(Fault::once("/ops/upload", answer(408, "Command execution timeout limit exceeded.")));
+    assert_eq!(rig.session.put(&local, &remote, &Default::default()).await.unwrap().bytes, 6 << 20);
+    assert!(fs::read(&remote).unwrap() == content);
+    for status in [408, 413] {
+        rig.simulator.plant(Fault::once("/ops/download", answer(status, "Command output exceeded buffer limit.")));
+        rig.session.get(&remote, &back, &Default::default()).await.unwrap();
+        assert!(fs::read(&back).unwrap() == content);
+        fs::remove_file(&back).unwrap();
+    }
+    // What it takes as shipped is not asked of a job because the server was slow once.
+    let small = rig.place("small", b"small");
+    rig.simulator.plant(Fault::once("/ops/download", answer(408, "{}")).times(9));
+    assert_eq!(kind(rig.session.get(&small, &back, &Default::default()).await), ErrorKind::Timeout);
+}
+
+/// The server answers an upload that its command refused without a reason, when the command was faster than it.
+#[tokio::test]
+async fn a_refusal_whose_reason_was_lost_is_found_out() {
+    let mut rig = Rig::setup().knobs(|knobs| knobs.unsaid_refusals = 1).open().await;
+    let (local, folder) = (rig.local_file("file", b"content", 0o644), rig.place_directory("d"));
+    let (_, requests) = rig.count(async |s| s.put(&local, &folder, &Default::default()).await.unwrap()).await;
+    let upload = "POST filesystem/ops/upload";
+    assert_eq!(requests, [upload, "GET filesystem/ops/stat", upload]);
+    assert_eq!(fs::read(format!("{folder}/file")).unwrap(), b"content");
+    assert_eq!(kind(rig.session.write(&folder, b"x", None).await), ErrorKind::IsADirectory);
+    assert_eq!(kind(rig.session.write(&rig.remote("none/file"), b"x", None).await), ErrorKind::NotFound);
+    let below = rig.place("plain", b"old") + "/file";
+    assert_eq!(kind(rig.session.write(&below, b"x", None).await), ErrorKind::NotADirectory);
+    // A look does not tell everything: after a few tries it is what it is, and no matter of size.
+    let closed = FaultKind::ServerError("('Channel not open for sending',)".into());
+    rig.simulator.plant(Fault::once("/ops/upload", closed.clone()).times(9));
+    let plain = rig.remote("plain");
+    let (result, requests) = rig.count(async |s| s.write(&plain, b"x", None).await).await;
+    assert_eq!((kind(result), requests.iter().filter(|request| *request == upload).count()), (ErrorKind::Other, 4));
+    rig.simulator.clear_faults();
+    rig.simulator.plant(Fault::once("/ops/upload", closed));
+    rig.session.write(&plain, b"new", None).await.unwrap();
+    assert_eq!(fs::read(&plain).unwrap(), b"new");
 }
 
 #[tokio::test]

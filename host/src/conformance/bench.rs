@@ -386,6 +386,18 @@ impl Bench {
         self.content(&format!("{directory}/out.txt"), expected.as_bytes()).await
     }
 
+    /// A MiB, or less where one request does not take that much both ways.
+    pub(super) fn a_mib(&self) -> usize {
+        let limit = self.shared.system().map_or(u64::MAX, |system| system.upload_limit.min(system.download_limit));
+        usize::try_from(limit).unwrap_or(usize::MAX).min(1 << 20)
+    }
+
+    /// Does an option lower the limits that the server tells? Else what it tells has to hold.
+    pub(super) fn lowers_limits(&self) -> bool {
+        let size = self.shared.options.get("small_file_size_mb").and_then(|size| size.parse::<f64>().ok());
+        size.is_some_and(|size| size > 0.0)
+    }
+
     /// A limit of the system's that is within reach.
     pub(super) fn limit_within_reach(&self, limit: impl Fn(&SystemInfo) -> u64, what: &str) -> Step<u64> {
         let limit = self.shared.system().map(limit).unwrap_or_default();

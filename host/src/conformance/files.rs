@@ -110,7 +110,7 @@ fn plain() -> TransferOptions {
 }
 
 async fn brings_content_and_mode(b: &mut Bench) -> Outcome {
-    for (size, mode) in [(0, 0o644), (1, 0o755), (1024, 0o600), (1 << 20, 0o444)] {
+    for (size, mode) in [(0, 0o644), (1, 0o755), (1024, 0o600), (b.a_mib(), 0o444)] {
         let (name, content) = (format!("of-{size}"), noise(size));
         let (local, remote) = (b.local_file_with(&name, &content, mode)?, b.remote(&name));
         let summary =
@@ -266,7 +266,7 @@ fn no_way_for_large_files(b: &Bench) -> bool {
 }
 
 async fn brings_content_and_mode_back(b: &mut Bench) -> Outcome {
-    for (size, mode) in [(0, 0o644), (1, 0o755), (1024, 0o600), (1 << 20, 0o440)] {
+    for (size, mode) in [(0, 0o644), (1, 0o755), (1024, 0o600), (b.a_mib(), 0o440)] {
         let (name, content) = (format!("of-{size}"), noise(size));
         let (remote, local) = (b.file(&name, &content).await?, b.local(&name));
         b.session.chmod(&remote, mode).await.done(format!("chmod of {remote} to {mode:o}"))?;

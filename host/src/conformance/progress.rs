@@ -54,10 +54,8 @@ fn reports(told: &Told, operation: &str) -> Vec<(Instant, Status)> {
 
 /// Large enough for several reports where that is within reach, and else one file.
 fn size(b: &Bench) -> usize {
-    let system = b.shared.system();
-    let larger = system.is_some_and(|system| system.transfer_method.is_some());
-    let limit = system.map_or(1 << 20, |system| system.upload_limit.min(system.download_limit));
-    if larger { 12 << 20 } else { usize::try_from(limit).unwrap_or(usize::MAX).min(1 << 20) }
+    let larger = b.shared.system().is_some_and(|system| system.transfer_method.is_some());
+    if larger { 12 << 20 } else { b.a_mib() }
 }
 
 fn ends_with_all(told: &Told, operation: &str, size: usize, path: &str) -> Outcome {
