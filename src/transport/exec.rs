@@ -44,6 +44,7 @@ impl Session {
             environment: &command.environment,
             stdin: &command.stdin,
             time_limit: command.time_limit.map(|seconds| Duration::from_secs(seconds.into())),
+            caller: None,
         };
         self.run(work).await
     }

@@ -8,11 +8,11 @@
 use std::cell::Cell;
 
 use event_listener::Event;
-use futures_util::future::{LocalBoxFuture, join, try_join};
+use futures_util::future::{LocalBoxFuture, join};
 use sha2::{Digest, Sha256};
 
 use super::Verification;
-use super::job::Work;
+use super::job::{Caller, Work};
 use super::large::{FIRST_LOOK, LONGEST_PAUSE, STATE_EVERY, compare};
 use super::put::{PIECE, hex};
 use crate::concurrent::all;
@@ -65,12 +65,19 @@ impl Session {
         if !verify {
             return fetched.await.map(|_| Verification::Size);
         }
-        // The server computes while its job waits in the queue. A failed transfer ends that; a failed checksum does not end the
-        // transfer, which has a job to clean up after.
-        let theirs = async { Ok(self.api.checksum(source).await) };
-        let (ours, theirs) = try_join(fetched, theirs).await?;
-        match ours {
-            Some(ours) => compare(source, &ours, self.checksum_or_job(source, theirs).await?),
+        // The server computes while its job waits in the queue; and where its 5 s are too short for that, a job of ours waits there
+        // beside it. A failed transfer ends both; a failed checksum does not end the transfer, which has a job to clean up after.
+        let caller = Caller::default();
+        let fetched = async {
+            let fetched = fetched.await;
+            if fetched.is_err() {
+                caller.leave();
+            }
+            fetched
+        };
+        let (ours, theirs) = join(fetched, self.checksum_for(source, Some(&caller))).await;
+        match ours? {
+            Some(ours) => compare(source, &ours, theirs?),
             None => Ok(Verification::Size),
         }
     }

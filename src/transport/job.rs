@@ -7,7 +7,12 @@
 //! fetch it is to know that the job has ended, seconds before the scheduler's accounting says so; so the file is what is polled,
 //! and the job's state only now and then, for a job that will never write it.
 
+use std::cell::Cell;
+use std::pin::pin;
 use std::time::Duration;
+
+use event_listener::Event;
+use futures_util::future::{Either, select};
 
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::errors;
@@ -48,6 +53,40 @@ pub struct Work<'a> {
     pub stdin: &'a [u8],
     /// Wall time of the job; none: what the system's directives say.
     pub time_limit: Option<Duration>,
+    /// Who may say that the result is not wanted any more.
+    pub caller: Option<&'a Caller>,
+}
+
+/// Somebody who may lose interest in what was begun for him.
+#[derive(Debug, Default)]
+pub struct Caller {
+    gone: Cell<bool>,
+    leaves: Event,
+}
+
+impl Caller {
+    /// What is done for him ends, and is cleaned up.
+    pub(super) fn leave(&self) {
+        self.gone.set(true);
+        self.leaves.notify(usize::MAX);
+    }
+
+    /// Does something for as long as he wants it.
+    pub(super) async fn wants<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let gone = pin!(async {
+            loop {
+                let leaves = self.leaves.listen();
+                if self.gone.get() {
+                    return;
+                }
+                leaves.await;
+            }
+        });
+        match select(gone, pin!(work)).await {
+            Either::Left(((), _)) => Err(Error::new(Kind::Cancelled, "nobody waits for this any more")),
+            Either::Right((done, _)) => done,
+        }
+    }
 }
 
 /// The first look at the result comes after this: no scheduler starts a job sooner.
@@ -92,7 +131,11 @@ impl Session {
             environment: Vec::new(),
         };
         let id = self.submit(submission).await.map_err(|e| e.about(work.subject))?;
-        let ended = self.await_result(&id, &result, &work).await;
+        let awaited = self.await_result(&id, &result, &work);
+        let ended = match work.caller {
+            Some(caller) => caller.wants(awaited).await,
+            None => awaited.await,
+        };
         if ended.is_ok() {
             // The script has removed its folder.
             self.tidy(&[&result]).await;
@@ -256,6 +299,24 @@ fn parse(bytes: &[u8]) -> Option<Output> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_ends_when_its_caller_leaves() {
+        use futures_util::FutureExt;
+        let caller = Caller::default();
+        assert_eq!(caller.wants(async { Ok(1) }).now_or_never().unwrap().unwrap(), 1);
+        let mut waiting = Box::pin(caller.wants(std::future::pending::<Result<()>>()));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        caller.leave();
+        assert_eq!(waiting.as_mut().now_or_never().unwrap().unwrap_err().kind, Kind::Cancelled);
+        // And is not begun.
+        let begun = Cell::new(false);
+        let late = caller.wants(async {
+            begun.set(true);
+            Ok(())
+        });
+        assert!(late.now_or_never().unwrap().is_err() && !begun.get());
+    }
 
     #[test]
     fn a_result_is_whole_or_none() {

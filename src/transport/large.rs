@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::{join, try_join};
 
 use super::Verification;
-use super::job::Work;
+use super::job::{Caller, Work};
 use super::put::hash;
 use crate::archive::MemberKind;
 use crate::concurrent::all;
@@ -382,16 +382,21 @@ impl Session {
 
     /// The server's checksum, or that of a job where its 5 s are too short. None: not even a job could tell.
     pub(super) async fn checksum_of_any_size(&self, path: &RemotePath) -> Result<Option<String>> {
-        self.checksum_or_job(path, self.api.checksum(path).await).await
+        self.checksum_for(path, None).await
     }
 
-    /// What the server said of a checksum; where it gave up, a job's.
-    pub(super) async fn checksum_or_job(&self, path: &RemotePath, said: Result<String>) -> Result<Option<String>> {
+    /// The same for a caller who may lose interest.
+    pub(super) async fn checksum_for(&self, path: &RemotePath, caller: Option<&Caller>) -> Result<Option<String>> {
+        let asked = self.api.checksum(path);
+        let said = match caller {
+            Some(caller) => caller.wants(asked).await,
+            None => asked.await,
+        };
         match said {
             Ok(hash) => Ok(Some(hash)),
             Err(error) if error.kind == Kind::Timeout => {
                 let body = format!("exec sha256sum < {}", quote(path.as_str()));
-                let work = Work { operation: "checksum", subject: path.as_str(), body, ..Work::default() };
+                let work = Work { operation: "checksum", subject: path.as_str(), body, caller, ..Work::default() };
                 match self.run_or_fail(work).await {
                     Ok(output) => {
                         Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().next().map(str::to_owned))

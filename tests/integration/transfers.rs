@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aiida_firecrest_host::progress::{Answer, Status};
+use aiida_firecrest_host::scheduler::JobQuery;
 use aiida_firecrest_host::transport::{Command, OverwritePolicy, TransferOptions, Verification};
 use aiida_firecrest_host::types::ErrorKind;
 use aiida_firecrest_host::{Origin, Policy, Session};
@@ -206,6 +207,50 @@ async fn ranges_are_taken_up_at_their_last_byte() {
     assert!(fs::read(&back).unwrap() == content);
     let ranges = rig.simulator.s3_requests().iter().filter(|request| request.method == "GET").count();
     assert!(ranges >= 5 + 2, "{ranges} requests for 5 ranges");
+    assert_clean(&rig);
+}
+
+/// The server gives up on a checksum after 5 s.
+fn too_large_to_hash(rig: &Rig) {
+    let body = r#"{"errorType":"error","message":"Command execution timeout limit exceeded.","data":null,"user":null}"#;
+    let answer = FaultKind::Answer { status: 408, body: body.into(), headers: Vec::new() };
+    rig.simulator.plant(Fault::once("/ops/checksum", answer).times(9));
+}
+
+#[tokio::test]
+async fn the_job_that_hashes_waits_in_the_queue_beside_the_one_that_sends() {
+    let mut rig = Rig::open().await;
+    let content = noise(20 << 20);
+    let (remote, back) = (rig.place("large", &content), rig.local("back"));
+    too_large_to_hash(&rig);
+    rig.simulator.adjust(|knobs| knobs.queue_wait = Duration::from_secs(2));
+    let got = rig.session.get(&remote, &back, &checked()).await.unwrap();
+    assert_eq!(got.verified, Verification::Checksum);
+    assert!(fs::read(&back).unwrap() == content);
+    let requests = seen(&rig.simulator);
+    let first = |what: &str| requests.iter().position(|request| request == what).expect(what);
+    // The transfer's logs are removed as soon as the object is there.
+    assert!(first("POST compute/jobs") < first("DELETE filesystem/ops/rm"), "{requests:#?}");
+    assert_clean(&rig);
+}
+
+#[tokio::test]
+async fn a_transfer_that_fails_takes_the_job_that_hashes_with_it() {
+    let mut rig = Rig::open().await;
+    let (remote, back) = (rig.place("large", &noise(20 << 20)), rig.local_file("back", b"old", 0o644));
+    too_large_to_hash(&rig);
+    // The fifth look for the object is refused, while both jobs wait.
+    let denied = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned();
+    rig.simulator.adjust(|knobs| knobs.queue_wait = Duration::from_secs(2));
+    rig.simulator
+        .plant_s3(S3Fault { skip: 4, ..S3Fault::once("GET", S3FaultKind::Answer { status: 403, body: denied }) });
+    assert_eq!(kind(rig.session.get(&remote, &back, &checked()).await), ErrorKind::PermissionDenied);
+    assert_eq!(fs::read(&back).unwrap(), b"old");
+    let requests = seen(&rig.simulator);
+    let count = |what: &str| requests.iter().filter(|request| *request == what).count();
+    assert_eq!((count("POST compute/jobs"), count("DELETE compute/jobs/{id}")), (1, 2), "{requests:#?}");
+    let jobs = rig.session.jobs(&JobQuery::Mine).await.unwrap().jobs;
+    assert_eq!(jobs.iter().map(|job| job.raw_state.as_str()).collect::<Vec<_>>(), ["CANCELLED"; 2], "{jobs:?}");
     assert_clean(&rig);
 }
 
