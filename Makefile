@@ -1,19 +1,23 @@
 # Thin: each of these calls cargo. What they need beyond a Rust toolchain, they install (see .ci/).
 .PHONY: demo demo-aiida bench bench-process bench-rules test fuzz dist wasm-target lint
 
+# The two programs, with the very features that they have beside all tests: nothing is compiled twice.
+PROGRAMS = -p aiida-firecrest-host -p firecrest-simulator -p aiida-firecrest-tests
+DEBUG = "$${CARGO_TARGET_DIR:-target}/debug"
+
 # The Rust target that the component is built for; does nothing where it is there.
 wasm-target:
 	@.ci/wasm-target
 
 # Builds everything, starts a FirecREST server on this machine, and takes one job through its whole life.
 demo: wasm-target
-	@cargo build --quiet -p aiida-firecrest-host -p firecrest-simulator
-	@cargo run --quiet -p firecrest-simulator -- --run cargo run --quiet -p aiida-firecrest-host -- demo
+	@cargo build --quiet --bins $(PROGRAMS)
+	@$(DEBUG)/firecrest-simulator --run $(DEBUG)/aiida-firecrest demo
 
 # AiiDA on the same server: a temporary profile, a computer, ten calculations.
 demo-aiida: wasm-target
-	@cargo build --quiet -p firecrest-simulator
-	@venv=$$(.ci/aiida) && cargo run --quiet -p firecrest-simulator -- --run "$$venv/bin/python" host/python/demo.py
+	@cargo build --quiet --bins $(PROGRAMS)
+	@venv=$$(.ci/aiida) && $(DEBUG)/firecrest-simulator --run "$$venv/bin/python" host/python/demo.py
 
 # Every test: the pure rules, the simulator, the component driven from the host over sockets, hosts that are not ours, AiiDA with its
 # plugin, and the Node package
@@ -22,7 +26,8 @@ test: wasm-target
 	@.ci/python
 	cargo test --workspace
 	@python3 tests/runtimes/test_runtimes.py
-	@.ci/rabbitmq
+	@python3 tests/dist/test_registry.py
+	@.ci/apt /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 	@venv=$$(.ci/aiida) && cd host/python && "$$venv/bin/python" -m pytest -q
 	@PATH="$$(.ci/node):$$PATH" && cd host/node && npm ci --no-audit --no-fund && npm run build && npm run typecheck && npm test
 
@@ -44,7 +49,7 @@ bench-process: wasm-target
 
 # Instructions of the hot rules against the counts in host/benches/rules.txt: more than 5 % above them fails, BLESS=1 accepts.
 bench-rules: wasm-target
-	@.ci/valgrind
+	@.ci/apt valgrind valgrind
 	cargo bench -p aiida-firecrest-host --bench rules
 
 # What is published, in target/dist: the component, its contract, the wheel, the npm package, the command line, what they are made of.

@@ -1,7 +1,7 @@
 //! `progress`: what the host is told, and what becomes of its "stop".
 
 use super::bench::{Bench, command, local_content, local_names, noise};
-use super::judge::{Judge, Outcome, Step, holds, same};
+use super::judge::{Finding, Judge, Outcome, Step, holds, same};
 use super::{Behaviour, behaviour};
 use crate::progress::{Answer, Status};
 use crate::scheduler::{JobTemplate, WaitCondition, WaitOptions};
@@ -124,10 +124,14 @@ async fn stops_a_get_and_leaves_the_old_target(b: &mut Bench) -> Outcome {
 async fn stops_a_command(b: &mut Bench) -> Outcome {
     let directory = b.directory("d").await?;
     let begun = Instant::now();
-    let told = watch(b, move |_| if begun.elapsed().as_secs() >= 1 { Answer::Stop } else { Answer::Proceed })?;
+    let told = watch(b, move |_| if begun.elapsed().as_secs() >= 2 { Answer::Stop } else { Answer::Proceed })?;
     let mut sleep = command("sleep 50; touch done");
     sleep.working_directory = Some(directory.clone());
-    b.session.exec(&sleep).await.refused("exec that is stopped after a second", &[ErrorKind::Cancelled])?;
+    let stopped = b.session.exec(&sleep).await;
+    if stopped.as_ref().is_err_and(|error| error.plugin_kind() == Some(ErrorKind::OutcomeUnknown)) {
+        return Err(Finding::Undecided("the server had not yet answered that there is a job".into()));
+    }
+    stopped.refused("exec that is stopped after two seconds", &[ErrorKind::Cancelled])?;
     b.names(&directory, &[]).await?;
     let about = reports(&told, "exec").last().map(|(_, status)| status.path.clone());
     same("what the reports are about", about.as_deref(), Some("sleep 50; touch done"))
