@@ -1,6 +1,6 @@
 //! How many instructions the hot rules take: the same number on a quiet machine and on a noisy one.
 //!
-//! `cargo bench -p aiida-firecrest-host --bench rules` (valgrind has to be there: `.ci/valgrind`) runs each rule under callgrind, once with
+//! `cargo bench -p aiida-firecrest-host --bench rules` (valgrind has to be there: `.ci/apt valgrind valgrind`) runs each rule under callgrind, once with
 //! one round and once with eleven; a tenth of the difference is a round, without the program's start. The counts are compared with
 //! `host/benches/rules.txt`, and more than 5 % above it fails. `BLESS=1` writes the file anew.
 //!
@@ -114,7 +114,7 @@ fn count(rule: &str, rounds: u64) -> Result<u64, String> {
         .env(RULE, rule)
         .env(ROUNDS, rounds.to_string())
         .output()
-        .map_err(|error| format!("valgrind: {error}: install it with .ci/valgrind"))?;
+        .map_err(|error| format!("valgrind: {error}: install it with .ci/apt valgrind valgrind"))?;
     let told = String::from_utf8_lossy(&output.stderr);
     let line = told.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim());
     line.and_then(|count| count.parse().ok()).ok_or_else(|| format!("{rule}: callgrind counts nothing:\n{told}"))

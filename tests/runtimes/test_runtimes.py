@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -28,36 +29,13 @@ from typing import Any, Optional
 from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+sys.path.insert(0, str(HERE.parent))
+from made import PATIENCE, TARGET, built, made, plugin  # noqa: E402
+
 SIMULATOR = Path(os.environ.get("FIRECREST_SIMULATOR", TARGET / "debug" / "firecrest-simulator"))
 EXAMPLE = HERE / "python" / "without_rust.py"
-# Longer than anything takes on a busy machine of two cores.
-PATIENCE = 600
 # Large enough for the object store, an origin that only the server names.
 LARGE = 6 << 20
-
-
-@functools.cache
-def built(package: str) -> Path:
-    """A component, from the folder of the toolchain that built it last."""
-    name = f"{package.replace('-', '_')}.wasm"
-    found = list(TARGET.glob(f"component*/wasm32-wasip2/release/{name}"))
-    assert found, f"no {name} below {TARGET}: run `cargo test --workspace --no-run`"
-    return max(found, key=lambda file: file.stat().st_mtime)
-
-
-@functools.cache
-def plugin() -> Path:
-    given = os.environ.get("AIIDA_FIRECREST_COMPONENT")
-    return Path(given) if given else built("aiida-firecrest")
-
-
-@functools.cache
-def made(*script: str) -> Path:
-    """What a script of ``.ci`` makes, or finds made."""
-    output = subprocess.run([ROOT / ".ci" / script[0], *script[1:]], stdout=subprocess.PIPE, text=True, check=True)
-    return Path(output.stdout.strip())
 
 
 @functools.cache

@@ -33,7 +33,7 @@ def free_port() -> int:
 def broker(tmp_path: Path) -> Iterator[int]:
     """RabbitMQ on loopback, with folders and a name of its own; its port."""
     if not (RABBITMQ / "rabbitmq-server").exists():
-        pytest.skip("no RabbitMQ here: .ci/rabbitmq installs it")
+        pytest.skip("no RabbitMQ here: `make test` installs it")
     epmd_port, port, distribution = free_port(), free_port(), free_port()
     home = tmp_path / "rabbitmq"
     for name in ("data", "log", "home"):
