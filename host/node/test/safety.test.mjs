@@ -24,11 +24,11 @@ const here = fileURLToPath(new URL('..', import.meta.url));
 test('an origin that is not allowed is refused, and named', async () => {
   const nothing = await refusal(Session.open(simulator.config, { onlyOrigins: [] }));
   assert.ok(nothing instanceof FirecrestError);
-  assert.deepEqual([nothing.kind, nothing.origin], ['permission-denied', simulator.origin]);
-  assert.match(nothing.message, new RegExp(simulator.origin));
+  assert.deepEqual([nothing.kind, nothing.origin], ['permission-denied', simulator.tokenOrigin]);
+  assert.match(nothing.message, new RegExp(simulator.tokenOrigin));
 
   // The object store is another origin: without it large files do not travel, and all else does.
-  const { session, folder } = await openSession(simulator, { onlyOrigins: [simulator.origin] });
+  const { session, folder } = await openSession(simulator, { onlyOrigins: [simulator.origin, simulator.tokenOrigin] });
   const local = localFolder();
   writeFileSync(join(local, 'large'), Buffer.alloc(6 << 20));
   const [store] = await session.origins();

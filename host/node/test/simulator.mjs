@@ -21,14 +21,19 @@ export function localFolder() {
 }
 
 /**
- * Starts a simulator that ends with this process, because its stdin does.
+ * Starts a simulator that ends with this process, because its stdin does; or takes the server that AIIDA_FIRECREST_CONFIG names.
  * @param {...string} args
  */
 export async function startSimulator(...args) {
+  const given = process.env.AIIDA_FIRECREST_CONFIG;
+  if (given !== undefined) {
+    const config = JSON.parse(readFileSync(given, 'utf8'));
+    return described(config, given);
+  }
   const configFile = join(localFolder(), 'firecrest.json');
   const child = spawn(program, ['--config-out', configFile, '--until-stdin-closes', ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout });
-  const [url] = await Promise.race([
+  await Promise.race([
     once(lines, 'line'),
     once(child, 'error').then(([error]) => {
       throw new Error(`${program} does not start (cargo build -p firecrest-simulator): ${error.message}`);
@@ -36,7 +41,16 @@ export async function startSimulator(...args) {
   ]);
   for (const handle of [child, child.stdin, child.stdout]) /** @type {any} */ (handle).unref();
   const config = JSON.parse(readFileSync(configFile, 'utf8'));
-  return { url: String(url), config, configFile, origin: new URL(config.url).origin };
+  return described(config, configFile);
+}
+
+/**
+ * @param {Record<string, any>} config
+ * @param {string} configFile
+ */
+function described(config, configFile) {
+  const tokens = new URL(config.token_uri);
+  return { url: String(config.url), config, configFile, origin: new URL(config.url).origin, tokenOrigin: tokens.origin, tokenPath: tokens.pathname };
 }
 
 /** @typedef {Awaited<ReturnType<typeof startSimulator>>} Simulator */
