@@ -1,4 +1,4 @@
-"""A server, a transport, a profile: the simulator and temporary folders, or with ``--firecrest-config FILE`` a real server."""
+"""A server, a transport, a profile: the simulator and temporary folders, or with ``--firecrest-config=FILE`` a real server."""
 
 from __future__ import annotations
 
