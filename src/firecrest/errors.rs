@@ -174,6 +174,15 @@ pub fn by_text(text: &str, effect: Effect) -> Option<Kind> {
     if text.contains("sbatch: error:") {
         return Some(if text.contains("Unable to open file") { Kind::NotFound } else { Kind::InvalidArgument });
     }
+    // tar goes on after what it could not make, and complains of everything below that; and what it may not replace `exists`.
+    if let Some(line) = text.lines().find(|line| line.contains("tar: ") && line.contains(": Cannot ")) {
+        if line.trim_end().ends_with(": Cannot open: File exists") {
+            return Some(Kind::PermissionDenied);
+        }
+        if let Some((_, kind)) = LINE_ENDINGS.iter().find(|(end, _)| line.trim_end().ends_with(end)) {
+            return Some(*kind);
+        }
+    }
     // From the last line: what came before may quote names. The tools end a line with the reason and nothing else.
     for line in text.lines().rev() {
         if let Some((_, kind)) = LINE_ENDINGS.iter().find(|(end, _)| line.trim_end().ends_with(end)) {
@@ -364,6 +373,25 @@ mod tests {
         let body = r#"{"errorType":"error","message":"Error executing Slurm command.",
             "causedBy":["Unexpected Slurm command response. exit_status:1 std_err:sacct: fatal: Bad job/step specified: abc\n"],"data":null,"user":"u"}"#;
         assert_eq!(classify(500, &[], body.as_bytes(), Effect::Read, "abc", 0).kind, Kind::InvalidArgument);
+    }
+
+    #[test]
+    fn tars_first_complaint_counts() {
+        let told = |text: &str| {
+            kind(404, &format!("Remote process failed with exit status:2 and error message:{text}"), Effect::Write)
+        };
+        let closed = "tar: m: Cannot mkdir: Permission denied\ntar: m/a: Cannot open: No such file or directory\ntar: Exiting with failure status due to previous errors";
+        assert_eq!(told(closed), Kind::PermissionDenied);
+        assert_eq!(
+            told("tar: rod/sub/f: Cannot open: File exists\ntar: Exiting with failure status"),
+            Kind::PermissionDenied
+        );
+        assert_eq!(
+            told(
+                "tar: /s/none.tar: Cannot open: No such file or directory\ntar: Error is not recoverable: exiting now"
+            ),
+            Kind::NotFound
+        );
     }
 
     #[test]

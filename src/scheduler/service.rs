@@ -107,6 +107,15 @@ impl Session {
             );
             return Err(Error::invalid(name, message));
         }
+        // And there sbatch takes a quote that nobody closes for the beginning of a text that goes on into the next variable.
+        let unpaired = |value: &str| ['\'', '"'].iter().any(|&quote| value.matches(quote).count() % 2 == 1);
+        if let Some((name, _)) = submission.environment.iter().find(|(_, value)| unpaired(value)) {
+            let message = format!(
+                "the value of the environment variable {name} holds a quote without a second one, which sbatch would take for the \
+                 beginning of a text that goes on into the next variable"
+            );
+            return Err(Error::invalid(name, message));
+        }
         // To an empty script the server answers after 5 s, and does not say what came of it.
         if matches!(&submission.script, Script::Text(text) if text.trim().is_empty()) {
             return Err(Error::invalid("script", "the job script is empty"));

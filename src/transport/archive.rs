@@ -130,7 +130,8 @@ impl Session {
         // Without a letter GNU tar looks at the archive itself.
         let letter = compression.map_or("", letter);
         let body = format!(
-            "mkdir -p -- {to} && exec tar -x{letter}f {from} -C {to} --strip-components={}",
+            "[ -d {to} ] || made=1\nmkdir -p -- {to} || exit\ntar -x{letter}f {from} -C {to} --strip-components={}\ncode=$?\n\
+             [ $code = 0 ] || [ -z \"$made\" ] || rmdir -- {to} 2>/dev/null\nexit $code",
             options.strip_components,
             to = quote(to.as_str()),
             from = quote(from.as_str()),

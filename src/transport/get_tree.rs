@@ -203,7 +203,10 @@ impl Session {
             {
                 Ok(None)
             }
-            Err(error) => Err(error.about(source.as_str())),
+            Err(mut error) => {
+                error.info.message = error.info.message.replace(&inside, source.as_str());
+                Err(error.about(source.as_str()))
+            }
         }
     }
 

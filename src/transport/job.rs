@@ -168,7 +168,12 @@ impl Session {
                     };
                 }
                 Err(error) if error.kind == Kind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind == Kind::TooLarge => {
+                    let limit = self.download_limit();
+                    let message = format!("{}: its output is more than one download ({limit} bytes)", work.subject);
+                    return Err(Error::new(Kind::TooLarge, message).about(work.subject));
+                }
+                Err(error) => return Err(error.about(work.subject)),
             }
             // It had ended before the last look, and left nothing.
             if let Some(state) = ended_as {

@@ -24,7 +24,7 @@ use crate::firecrest::v2::transfer::{PlainPath, TransferJob, Upload};
 use crate::objectstore::ObjectStore;
 use crate::remote::RemotePath;
 use crate::scheduler::service::JobQuery;
-use crate::scheduler::state::JobState;
+use crate::scheduler::state::{JobState, is_terminal};
 use crate::session::Session;
 use crate::shell::quote;
 
@@ -38,6 +38,9 @@ pub(super) const STATE_EVERY: Duration = Duration::from_secs(5);
 /// A transfer whose beginning got no answer is looked for this long, and after a stop this long; then it never was.
 const LONG_LOOK: Duration = Duration::from_secs(20);
 const SHORT_LOOK: Duration = Duration::from_millis(500);
+/// A job that ended so many seconds ago is not asked about: nothing is left to end, and the scheduler has forgotten its script
+/// (MinJobAge, slurm.conf(5): 300 s).
+const FORGOTTEN: i64 = 900;
 /// And it is begun so often.
 const ROUNDS: usize = 3;
 /// From a job's cancelling to the first look whether it has ended, and between two.
@@ -246,9 +249,13 @@ impl Session {
 
     /// A transfer job of the server's whose script has one of these texts in it. `others`: jobs that are not it, to which this adds.
     pub(super) async fn transfer_of(&self, texts: &[&str], others: &mut Vec<String>) -> Result<Option<TransferJob>> {
+        let now = i64::try_from(self.api.client.platform().unix_now()).unwrap_or_default();
         for job in self.api.latest_jobs().await? {
             let id = job.job.job_id.joined();
-            if !job.job.name.is_some_and(|name| name.ends_with("FileTransfer")) || others.contains(&id) {
+            let ended = job.job.time.end.filter(|_| is_terminal(&job.job.status.state.joined()));
+            let over = ended.is_some_and(|end| end < now - FORGOTTEN);
+            let transfer = job.job.name.is_some_and(|name| name.ends_with("FileTransfer"));
+            if over || !transfer || others.contains(&id) {
                 continue;
             }
             let Ok(metadata) = self.api.job_metadata(&id).await else { continue };
@@ -302,7 +309,14 @@ impl Session {
         loop {
             let waited = platform.monotonic().saturating_sub(start);
             platform.sleep((waited / 8).clamp(FIRST_LOOK, LONGEST_PAUSE)).await;
-            match self.read_log(&log).await? {
+            let told = self.read_log(&log).await.map_err(|error| {
+                // The log is the server's own: whoever asked knows the target.
+                let message = error.info.message.replace(log.as_str(), &format!("{subject}: the transfer's log"));
+                let mut error = error.about(subject);
+                error.info.message = message;
+                error
+            })?;
+            match told {
                 Some(text) if text.contains(DONE) => return Ok(()),
                 // The job runs and has not found the object, which is complete: it sleeps, or is about to.
                 Some(text) if !text.contains(FOUND) && !woken && text.contains("Waiting") => {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use aiida_firecrest_host::transport::{Command, CompressOptions, Compression, ExtractOptions};
 use aiida_firecrest_host::types::ErrorKind;
@@ -215,6 +216,19 @@ async fn a_small_archive_is_one_request_beside_the_look_at_its_place() {
         .await;
     packed.unwrap();
     assert_eq!(seen, ["GET filesystem/ops/stat", "POST filesystem/ops/compress"]);
+}
+
+/// A job that cannot unpack leaves no folder that it had to make, and one that was there as it was.
+#[tokio::test]
+async fn what_is_no_archive_leaves_no_folder() {
+    let mut rig = Rig::open().await;
+    let (archive, new, old) = (rig.place("text.tar", b"no archive"), rig.remote("new"), rig.place_directory("old"));
+    // By a job: the server knows no stripping.
+    for target in [&new, &old] {
+        let options = ExtractOptions { compression: None, strip_components: 1 };
+        assert_eq!(kind(rig.session.extract(&archive, target, &options).await), ErrorKind::InvalidArgument);
+    }
+    assert!(!Path::new(&new).exists() && Path::new(&old).exists());
 }
 
 #[tokio::test]

@@ -297,14 +297,14 @@ async fn what_the_submission_says_wins_over_the_script() {
         name: Some("mine".into()),
         account: Some("myproject".into()),
         working_directory: folder.clone(),
-        environment: vec![("A".into(), "a b = \"c\"; $HOME".into()), ("B".into(), "ü".into())],
+        environment: vec![("A".into(), "a b = \"c\" 'd'; $HOME".into()), ("B".into(), "ü".into())],
         ..submission(&rig, script)
     };
     let id = rig.session.submit(&job).await.unwrap();
     let info = finished(&mut rig, &id).await;
     assert_eq!((info.title.as_deref(), info.account.as_deref()), (Some("mine"), Some("myproject")));
     let out = String::from_utf8(rig.session.read(&format!("{folder}/out.txt"), 0, None).await.unwrap()).unwrap();
-    assert_eq!(out, format!("a b = \"c\"; $HOME|ü|{folder}\n"));
+    assert_eq!(out, format!("a b = \"c\" 'd'; $HOME|ü|{folder}\n"));
 }
 
 #[tokio::test]
@@ -344,6 +344,8 @@ async fn a_submission_that_cannot_be_sent_whole_is_refused_before_it_is_sent() {
         Submission { environment: environment("A B", "1"), ..submission(&rig, script) },
         // sbatch --export would take what comes after the comma for another variable.
         Submission { environment: environment("A", "1,B=2"), ..submission(&rig, script) },
+        Submission { environment: environment("A", "it's"), ..submission(&rig, script) },
+        Submission { environment: environment("A", "\"'\""), ..submission(&rig, script) },
     ];
     for job in bad {
         let (result, requests) = rig.count(async |s| s.submit(&job).await).await;

@@ -12,7 +12,7 @@ use aiida_firecrest_host::scheduler::JobQuery;
 use aiida_firecrest_host::transport::{Command, OverwritePolicy, TransferOptions, Verification};
 use aiida_firecrest_host::types::ErrorKind;
 use aiida_firecrest_host::{Origin, Policy, Session};
-use aiida_firecrest_tests::{PATIENCE, Rig, kind, names, noise, seen, tally};
+use aiida_firecrest_tests::{PATIENCE, Rig, failure, kind, names, noise, seen, tally};
 use firecrest_simulator::{Fault, FaultKind, S3Fault, S3FaultKind};
 
 /// The component's memory, whatever it moves.
@@ -207,6 +207,20 @@ async fn ranges_are_taken_up_at_their_last_byte() {
     assert!(fs::read(&back).unwrap() == content);
     let ranges = rig.simulator.s3_requests().iter().filter(|request| request.method == "GET").count();
     assert!(ranges >= 5 + 2, "{ranges} requests for 5 ranges");
+    assert_clean(&rig);
+}
+
+/// Whatever request of it fails: the caller's path is what the error is about, and no file of the server's own.
+#[tokio::test]
+async fn an_upload_that_breaks_while_its_job_is_awaited_is_about_the_target() {
+    let mut rig = Rig::open().await;
+    let (local, remote) = (rig.local_file("large", &noise(6 << 20), 0o644), rig.remote("large"));
+    let denied = r#"{"errorType":"error","message":"Remote process failed with exit status:1 and error message:base64: x: Permission denied"}"#;
+    let answer = FaultKind::Answer { status: 403, body: denied.into(), headers: Vec::new() };
+    rig.simulator.plant(Fault::once("/ops/download", answer).times(9));
+    let error = failure(rig.session.put(&local, &remote, &TransferOptions::default()).await);
+    assert_eq!((error.kind, error.subject.as_deref()), (ErrorKind::PermissionDenied, Some(remote.as_str())));
+    assert!(error.message.starts_with(&remote) && !error.message.contains(".f7t"), "{}", error.message);
     assert_clean(&rig);
 }
 

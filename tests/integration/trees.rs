@@ -250,3 +250,19 @@ async fn a_failed_get_leaves_nothing() {
     let here: Vec<_> = fs::read_dir(rig.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(here.iter().all(|name| name == "back"), "{here:?}");
 }
+
+/// tar complains of everything below what it could not make: the first complaint is the reason.
+#[tokio::test]
+async fn a_folder_that_may_not_be_written_is_permission_denied_whatever_lies_below() {
+    let mut rig = Rig::open().await;
+    let tree = rig.local("tree");
+    fs::create_dir_all(tree.join("sub")).unwrap();
+    for name in ["f", "sub/f"] {
+        fs::write(tree.join(name), name).unwrap();
+    }
+    let closed = rig.place_directory("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
+    let new = format!("{closed}/new");
+    assert_eq!(kind(rig.session.put(&tree, &new, &Default::default()).await), ErrorKind::PermissionDenied);
+    assert!(!Path::new(&new).exists());
+}

@@ -8,6 +8,7 @@ use aiida_firecrest_host::Error;
 use aiida_firecrest_host::scheduler::{
     CancelOutcome, JobInfo, JobListing, JobQuery, JobState, ScriptSource, Submission, WaitCondition, WaitOptions,
 };
+use aiida_firecrest_host::types::ErrorKind;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::Read;
@@ -33,7 +34,14 @@ pub(crate) async fn submit(context: &Context, arguments: &Submit) -> Result<(), 
         account: arguments.account.clone(),
         environment: arguments.env.clone(),
     };
-    let id = context.session().await?.submit(&submission).await?;
+    let id = context.session().await?.submit(&submission).await.map_err(|error| match (error, &arguments.script) {
+        // The server knows no name of a script that it was handed: whoever reads this does.
+        (Error::Plugin { mut error, network }, Some(script)) if error.kind == ErrorKind::InvalidArgument => {
+            error.message = format!("{}: {}", script.display(), error.message);
+            Error::Plugin { error, network }
+        }
+        (error, _) => error,
+    })?;
     context.output.answer(|| json!({"job_id": id}), || id.clone())
 }
 

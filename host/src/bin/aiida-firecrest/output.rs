@@ -183,9 +183,13 @@ pub(crate) fn table(header: &[&str], numbers: &[usize], rows: impl IntoIterator<
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// A name as one can print it: control characters would move the cursor or forge a line.
+/// A name as one can print it: control characters would move the cursor or forge a line, and those that turn the direction of text
+/// (Unicode Standard Annex 9) would show another name.
 pub(crate) fn shown(name: &str) -> String {
-    name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    let turns =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmful = |c: char| c.is_control() || turns(c);
+    name.chars().flat_map(|c| if harmful(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 /// Bytes for a person.
@@ -282,5 +286,6 @@ mod tests {
     #[test]
     fn a_name_cannot_move_the_cursor() {
         assert_eq!(shown("a\nb\u{1b}[2Jé"), "a\\nb\\u{1b}[2Jé");
+        assert_eq!(shown("exe.\u{202e}txt"), "exe.\\u{202e}txt");
     }
 }

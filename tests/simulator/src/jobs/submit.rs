@@ -94,6 +94,7 @@ fn read(check: &mut Check<'_>) -> Result<Description, ApiError> {
                     ),
                 }
             }
+            description.environment = exported(&description.environment);
         }
         Some(Value::Array(items)) if items.iter().all(Value::is_string) => {
             // The server accepts a list and then trips over it.
@@ -107,6 +108,19 @@ fn read(check: &mut Check<'_>) -> Result<Description, ApiError> {
         ),
     }
     Ok(description)
+}
+
+/// What is left of variables on their way through `sbatch --export=ALL,A=1,B=2`, as the server writes it: sbatch cuts at commas that lie
+/// in no quotes (`find_quote_token`, Slurm 22.05).
+fn exported(variables: &[(String, String)]) -> Vec<(String, String)> {
+    let joined = variables.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",");
+    let (mut single, mut double) = (false, false);
+    let tokens = joined.split(|c| {
+        single ^= c == '\'';
+        double ^= c == '"';
+        c == ',' && !single && !double
+    });
+    tokens.filter_map(|token| token.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Runs `sbatch`, so to say. The job's id.
@@ -217,4 +231,28 @@ pub(crate) fn absolute(folder: &str, path: &str) -> String {
     }
     let joined: PathBuf = Path::new(folder).join(path);
     joined.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exported;
+
+    fn way(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+        exported(&variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>())
+    }
+
+    fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// As seen with Slurm 22.05.8 behind FirecREST 2.5.7.
+    #[test]
+    fn a_quote_without_a_second_one_swallows_what_follows() {
+        for kept in
+            [&[("A", "1"), ("B", "'x'"), ("C", "say \"x\"")][..], &[("A", "1"), ("B", "$HOME \\ `id` a=b"), ("C", "")]]
+        {
+            assert_eq!(way(kept), pairs(kept));
+        }
+        assert_eq!(way(&[("A", "1"), ("B", "it's"), ("C", "3")]), pairs(&[("A", "1"), ("B", "it's,C=3")]));
+    }
 }
