@@ -248,7 +248,11 @@ fn shown(error: &types::Error, network: Option<&str>) -> String {
     // Often the one is the other, or a part of it.
     let subject = error.subject.as_deref().unwrap_or_default();
     let bare = error.message.trim_start_matches(subject).trim_start_matches(": ");
-    let told = text.contains(server) || (!bare.is_empty() && server.contains(bare));
+    // The plugin leaves out the server's preamble and joins lines: what counts is how the two end.
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<Vec<_>>();
+    let (ours, theirs) = (letters(&text), letters(server));
+    let ending = &theirs[theirs.len().saturating_sub(60)..];
+    let told = text.contains(server) || (!bare.is_empty() && server.contains(bare)) || ours.ends_with(ending);
     if !told {
         text = format!("{text} (the server says: {server})");
     }
@@ -316,6 +320,8 @@ mod tests {
         let gone = error(types::ErrorKind::NotFound, "no such file", None);
         assert_eq!(gone.to_string(), "/a/b: no such file (the server says: ls: cannot access[2J)");
         assert_eq!((gone.kind(), gone.exit_code()), ("not-found", 3));
+        let joined = error(types::ErrorKind::NotFound, "/a/b: ls: cannot; access[2J", None);
+        assert_eq!(joined.to_string(), "/a/b: ls: cannot; access[2J");
         let silent = error(types::ErrorKind::Unavailable, "cannot reach /a/b", Some("connection refused"));
         assert!(silent.to_string().ends_with("(connection refused)"), "{silent}");
     }
