@@ -64,11 +64,12 @@ impl Page {
             let head = format!("{}, {LATENCY_MS} ms of latency, one round each.\n\n", growth.date);
             text = replaced(&text, "growth", &(head + &growth.markdown()))?;
         }
-        if let Some(run) = run.as_ref().or(quick.as_ref()) {
+        // Of whole runs alone: a quick one would take rows out of it.
+        if let Some(run) = &run {
             fs::write(self.repository.join(CHART), chart::svg(run, SHOWN_MS))?;
         }
         fs::write(&path, text)?;
-        println!("written: {} and {CHART}", relative(&path, &self.repository));
+        println!("written: {}{}", relative(&path, &self.repository), if run.is_some() { " and the chart" } else { "" });
         Ok(())
     }
 }
