@@ -28,6 +28,17 @@
 //! | [`types`], [`configuration`], [`transport`], [`scheduler`], [`progress`] | the contract's types, as in `wit/`  |
 //!
 //! All calls run inside a tokio runtime with timers and I/O enabled.
+//!
+//! # What fails, and how
+//!
+//! [`Error`] is either the plugin's own ([`types::Error`]: one of seventeen kinds, by which a program decides, and what is known beside it) or says what happened to
+//! the plugin: a trap, the memory limit, a call's deadline. The latter end the session, and no other. [`error`] has the command line's exit code for each.
+//!
+//! # What will stay
+//!
+//! The contract `aiida:hpc` and this library have versions of their own, both semantic; below 1.0 the second number counts as the first. Within `aiida:hpc@0.1` nothing
+//! goes and nothing changes its meaning, and what is added is a further exported interface: this host loads every plugin of 0.1, and refuses an older or newer
+//! one before it compiles it, with what to update ([`LoadError`]). A `match` on [`types::ErrorKind`] keeps an arm for what 0.2 may add.
 
 mod bindings;
 pub mod cache;

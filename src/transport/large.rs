@@ -34,7 +34,6 @@ pub(super) const FIRST_LOOK: Duration = Duration::from_millis(200);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The job's state is asked for only this long after the last time: it costs the server more than a log does.
 pub(super) const STATE_EVERY: Duration = Duration::from_secs(5);
-/// What the job of an upload writes when it has found the object, and when it has fetched it.
 /// A transfer whose beginning got no answer is looked for this long, and after a stop this long; then it never was.
 const LONG_LOOK: Duration = Duration::from_secs(20);
 const SHORT_LOOK: Duration = Duration::from_millis(500);
@@ -46,6 +45,7 @@ const ROUNDS: usize = 3;
 /// From a job's cancelling to the first look whether it has ended, and between two.
 const LAST_WRITES: Duration = Duration::from_millis(300);
 const MOST_LOOKS: u32 = 10;
+/// What the job of an upload writes when it has found the object, and when it has fetched it.
 const FOUND: &str = "found in S3";
 const DONE: &str = "File was successfully";
 
