@@ -180,7 +180,8 @@ async fn a_late_upload_waits_for_the_jobs_sleep_and_attach_ends_it() {
     std::thread::sleep(Duration::from_millis(500));
     assert!(!fs::exists(format!("{}/late.bin", simulator.home())).expect("an answer"), "it sleeps for a minute");
     // Ends the job's own sleep, by its environment.
-    let command = r#"bash -c 'for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = sleep ] && grep -qz "^SLURM_JOB_ID=$SLURM_JOB_ID\$" $p/environ 2>/dev/null && kill ${p#/proc/}; done; exit 0'"#;
+    // The home as well: other tests' simulators have jobs of the same id.
+    let command = r#"bash -c 'for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = sleep ] && grep -qz "^SLURM_JOB_ID=$SLURM_JOB_ID\$" $p/environ 2>/dev/null && grep -qz "^HOME=$HOME\$" $p/environ && kill ${p#/proc/}; done; exit 0'"#;
     let body = json!({ "command": command }).to_string();
     let answer = client.with_json("PUT", &format!("/compute/{{system}}/jobs/{id}/attach"), &body);
     // The job may end before the command does, and takes it along.
