@@ -12,13 +12,12 @@ use crate::firecrest::Client;
 use crate::firecrest::auth::Token;
 use crate::firecrest::v2::Api;
 use crate::firecrest::v2::lenient::{Field, System};
+use crate::firecrest::v2::limits;
 use crate::http::{Platform, Url};
 use crate::options::{Options, Version, unknown_version};
 use crate::remote::RemotePath;
 use crate::secret::Secret;
 
-/// Default of the server's `max_ops_file_size`, in bytes.
-pub const DEFAULT_UPLOAD_LIMIT: u64 = 5 * 1024 * 1024;
 /// Raised when the state's content changes.
 const STATE_FORMAT: u64 = 1;
 
@@ -96,26 +95,13 @@ impl Session {
 
     /// Largest file in one upload, in bytes.
     pub fn upload_limit(&self) -> u64 {
-        let server = self.system.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
-        server.min(self.options.small_file_size.unwrap_or(u64::MAX))
+        limits::of(&self.system).0.min(self.options.small_file_size.unwrap_or(u64::MAX))
     }
 
     /// Largest file in one download, in bytes.
     pub fn download_limit(&self) -> u64 {
-        limits_of(&self.system).1.min(self.upload_limit())
+        limits::of(&self.system).1.min(self.upload_limit())
     }
-}
-
-/// Largest upload and download of any system, by the server's own words alone.
-pub fn limits_of(system: &System) -> (u64, u64) {
-    let upload = system.max_ops_file_size.unwrap_or(DEFAULT_UPLOAD_LIMIT);
-    (upload, largest_download(upload))
-}
-
-/// A download is the output of `base64`, and has to be shorter than the buffer for a command's output, which has `max_ops_file_size`
-/// bytes (FirecREST 2.5.7: `dependencies.py`, `ssh_client.py`).
-fn largest_download(buffer: u64) -> u64 {
-    buffer.saturating_sub(1) / 4 * 3
 }
 
 fn client_id(options: &Options) -> Option<String> {

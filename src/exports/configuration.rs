@@ -4,8 +4,9 @@ use super::bindings::aiida::hpc::types::Error;
 use super::bindings::exports::aiida::hpc::configuration as wit;
 use super::{Plugin, converted, platform, run};
 use crate::firecrest::v2::lenient::{FileSystem, ServiceHealth, System};
+use crate::firecrest::v2::limits;
 use crate::options::{DESCRIPTIONS, Description, OptionKind};
-use crate::session::{Session, limits_of};
+use crate::session::Session;
 
 impl wit::Guest for Plugin {
     fn describe() -> wit::PluginInfo {
@@ -57,7 +58,7 @@ impl From<&Description> for wit::OptionDescription {
 
 impl From<System> for wit::SystemInfo {
     fn from(system: System) -> Self {
-        let (upload_limit, download_limit) = limits_of(&system);
+        let (upload_limit, download_limit) = limits::of(&system);
         Self {
             name: system.name,
             scheduler: system.scheduler,

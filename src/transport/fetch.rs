@@ -75,7 +75,7 @@ impl Session {
             }
             fetched
         };
-        let (ours, theirs) = join(fetched, self.checksum_for(source, Some(&caller))).await;
+        let (ours, theirs) = join(fetched, self.checksum_for(source, &caller)).await;
         match ours? {
             Some(ours) => compare(source, &ours, theirs?),
             None => Ok(Verification::Size),

@@ -12,12 +12,13 @@ use super::{Overwrite, Summary, TransferOptions, Verification, local_join, patte
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::OpenAnswer;
+use crate::firecrest::v2::limits::past_direct;
 use crate::firecrest::v2::listing::FileKind;
 use crate::http::SendError;
 use crate::http::retry::Effect;
 use crate::local::{Local, LocalKind, LocalWriter};
 use crate::remote::RemotePath;
-use crate::session::{DEFAULT_UPLOAD_LIMIT, Session};
+use crate::session::Session;
 use crate::watch::Watch;
 
 /// A download whose body breaks is begun anew this many times.
@@ -241,11 +242,6 @@ impl Session {
     pub(super) fn broken(&self, error: &SendError) -> Error {
         self.api.client.unanswered(error, &self.options.url, Effect::Read)
     }
-}
-
-/// Is the error a matter of size? A time that was too short is none where the server, as shipped, would have taken the size.
-pub(super) fn past_direct(error: &Error, size: u64) -> bool {
-    error.kind == Kind::TooLarge || error.info.http_status == Some(408) && size > DEFAULT_UPLOAD_LIMIT
 }
 
 /// Writes a body into a file: past this component's memory, unless it has to be hashed on the way.

@@ -37,11 +37,11 @@ pub(super) const STATE_EVERY: Duration = Duration::from_secs(5);
 /// A transfer whose beginning got no answer is looked for this long, and after a stop this long; then it never was.
 const LONG_LOOK: Duration = Duration::from_secs(20);
 const SHORT_LOOK: Duration = Duration::from_millis(500);
+/// And it is begun so often.
+const ROUNDS: usize = 3;
 /// A job that ended so many seconds ago is not asked about: nothing is left to end, and the scheduler has forgotten its script
 /// (MinJobAge, slurm.conf(5): 300 s).
 const FORGOTTEN: i64 = 900;
-/// And it is begun so often.
-const ROUNDS: usize = 3;
 /// From a job's cancelling to the first look whether it has ended, and between two.
 const LAST_WRITES: Duration = Duration::from_millis(300);
 const MOST_LOOKS: u32 = 10;
@@ -396,20 +396,16 @@ impl Session {
 
     /// The server's checksum, or that of a job where its 5 s are too short. None: not even a job could tell.
     pub(super) async fn checksum_of_any_size(&self, path: &RemotePath) -> Result<Option<String>> {
-        self.checksum_for(path, None).await
+        self.checksum_for(path, &Caller::default()).await
     }
 
     /// The same for a caller who may lose interest.
-    pub(super) async fn checksum_for(&self, path: &RemotePath, caller: Option<&Caller>) -> Result<Option<String>> {
-        let asked = self.api.checksum(path);
-        let said = match caller {
-            Some(caller) => caller.wants(asked).await,
-            None => asked.await,
-        };
-        match said {
+    pub(super) async fn checksum_for(&self, path: &RemotePath, caller: &Caller) -> Result<Option<String>> {
+        match caller.wants(self.api.checksum(path)).await {
             Ok(hash) => Ok(Some(hash)),
             Err(error) if error.kind == Kind::Timeout => {
                 let body = format!("exec sha256sum < {}", quote(path.as_str()));
+                let caller = Some(caller);
                 let work = Work { operation: "checksum", subject: path.as_str(), body, caller, ..Work::default() };
                 match self.run_or_fail(work).await {
                     Ok(output) => {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use sha2::{Digest, Sha256};
 
-use super::get::past_direct;
 use super::{Overwrite, Summary, TransferOptions, Verification, local_name, pattern};
 use crate::archive::{Member, MemberKind, write};
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::{Content, carried};
+use crate::firecrest::v2::limits::past_direct;
 use crate::firecrest::v2::listing::FileKind;
 use crate::firecrest::v2::models::Compression;
 use crate::http::Part;

@@ -3,6 +3,7 @@
 pub mod files;
 pub mod jobs;
 pub mod lenient;
+pub mod limits;
 pub mod listing;
 pub mod models;
 pub mod status;
