@@ -237,10 +237,6 @@ pub(crate) fn absolute(folder: &str, path: &str) -> String {
 mod tests {
     use super::exported;
 
-    fn way(variables: &[(&str, &str)]) -> Vec<(String, String)> {
-        exported(&variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>())
-    }
-
     fn pairs(variables: &[(&str, &str)]) -> Vec<(String, String)> {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
@@ -251,8 +247,8 @@ mod tests {
         for kept in
             [&[("A", "1"), ("B", "'x'"), ("C", "say \"x\"")][..], &[("A", "1"), ("B", "$HOME \\ `id` a=b"), ("C", "")]]
         {
-            assert_eq!(way(kept), pairs(kept));
+            assert_eq!(exported(&pairs(kept)), pairs(kept));
         }
-        assert_eq!(way(&[("A", "1"), ("B", "it's"), ("C", "3")]), pairs(&[("A", "1"), ("B", "it's,C=3")]));
+        assert_eq!(exported(&pairs(&[("A", "1"), ("B", "it's"), ("C", "3")])), pairs(&[("A", "1"), ("B", "it's,C=3")]));
     }
 }
