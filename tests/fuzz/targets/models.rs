@@ -4,10 +4,10 @@
 use aiida_firecrest::firecrest::errors;
 use aiida_firecrest::firecrest::v2::jobs::RawJob;
 use aiida_firecrest::firecrest::v2::lenient::{JobMetadata, Node, Partition, Reservation, System, UserInfo};
+use aiida_firecrest::firecrest::v2::limits;
 use aiida_firecrest::firecrest::v2::models::{Job, Jobs, Stat};
 use aiida_firecrest::http::retry::Effect;
 use aiida_firecrest::scheduler::info::JobInfo;
-use aiida_firecrest::session::limits_of;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -18,9 +18,9 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = serde_json::from_slice::<Jobs>(bytes);
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
     for system in System::read_all(&value).unwrap_or_default() {
-        limits_of(&system);
+        limits::of(&system);
     }
-    limits_of(&System::read(&value));
+    limits::of(&System::read(&value));
     Stat::read(&value);
     UserInfo::read(&value);
     Partition::read_all(&value);
