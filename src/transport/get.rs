@@ -28,9 +28,9 @@ pub(super) const ATTEMPTS: u32 = 3;
 const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// What came of a download.
-pub(super) enum Opened {
+pub(super) enum Opened<T = OpenAnswer> {
     /// Its body is the file.
-    Answer(OpenAnswer),
+    Answer(T),
     /// The file has so many bytes, more than one download takes.
     TooLarge(u64),
 }
@@ -39,23 +39,31 @@ impl Session {
     /// A file's bytes, or a piece of them.
     pub async fn read(&self, path: &str, offset: u64, length: Option<u64>) -> Result<Vec<u8>> {
         let source = RemotePath::parse(path)?;
-        let limit = self.download_limit();
-        let mut attempt = 1;
-        let bytes = loop {
-            let mut answer = match self.begin_download(&source).await.map_err(|e| e.about(path))? {
-                Opened::Answer(answer) => answer,
-                Opened::TooLarge(size) => return Err(self.too_large(path, size, limit)),
-            };
-            match crate::http::collect(answer.body.as_mut(), limit as usize).await {
-                Ok(bytes) => break bytes,
-                Err(SendError::Reset(_)) if attempt < ATTEMPTS => attempt += 1,
-                Err(error) => return Err(self.broken(&error).about(path)),
-            }
+        let bytes = match self.download(&source).await? {
+            Opened::Answer(bytes) => bytes,
+            Opened::TooLarge(size) => return Err(self.too_large(path, size, self.download_limit())),
         };
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let length = length.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let end = start.saturating_add(length).min(bytes.len());
         Ok(if start == 0 && end == bytes.len() { bytes } else { bytes[start..end].to_vec() })
+    }
+
+    /// A file's bytes, if one download takes them.
+    pub(super) async fn download(&self, source: &RemotePath) -> Result<Opened<Vec<u8>>> {
+        let (path, limit) = (source.as_str(), self.download_limit());
+        let mut attempt = 1;
+        loop {
+            let mut answer = match self.begin_download(source).await.map_err(|e| e.about(path))? {
+                Opened::Answer(answer) => answer,
+                Opened::TooLarge(size) => return Ok(Opened::TooLarge(size)),
+            };
+            match crate::http::collect(answer.body.as_mut(), limit as usize).await {
+                Ok(bytes) => return Ok(Opened::Answer(bytes)),
+                Err(SendError::Reset(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(self.broken(&error).about(path)),
+            }
+        }
     }
 
     /// Begins a download; or tells the file's size, where it is too large for one.

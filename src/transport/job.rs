@@ -12,8 +12,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use event_listener::Event;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, LocalBoxFuture, select};
 
+use super::fetch::{Sink, Take};
+use super::get::Opened;
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::errors;
 use crate::firecrest::v2::jobs::{Script, Submission};
@@ -95,6 +97,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(300);
 const STATE_EVERY: Duration = Duration::from_secs(10);
 /// Input up to here travels inside the script; Slurm takes scripts of 4 MiB (`max_script_size`, slurm.conf(5)).
 const LONGEST_INPUT: usize = 1024 * 1024;
+/// Output up to here is held in memory, whole, as who asked for it wants it: a quarter of what an instance has unless its host says
+/// otherwise.
+const LARGEST_RESULT: u64 = 64 * 1024 * 1024;
 
 impl Session {
     /// Runs a script and turns a failure of it into a typed error.
@@ -158,22 +163,16 @@ impl Session {
             let waited = platform.monotonic().saturating_sub(start);
             let pause = (waited / 8).clamp(FIRST_LOOK, Duration::from_secs(10));
             platform.sleep(pause).await;
-            match self.read(result.as_str(), 0, None).await {
-                Ok(bytes) => {
-                    let output = parse(&bytes).ok_or_else(|| unreadable(work, result))?;
-                    return if output.exit_code == NO_DIRECTORY {
-                        Err(no_directory(work, &output))
-                    } else {
-                        Ok(output)
-                    };
-                }
-                Err(error) if error.kind == Kind::NotFound => {}
-                Err(error) if error.kind == Kind::TooLarge => {
-                    let limit = self.download_limit();
-                    let message = format!("{}: its output is more than one download ({limit} bytes)", work.subject);
-                    return Err(Error::new(Kind::TooLarge, message).about(work.subject));
-                }
+            let found = match self.download(result).await {
+                Ok(Opened::Answer(bytes)) => Some(bytes),
+                // Boxed: a second name for the file may be work of its own.
+                Ok(Opened::TooLarge(size)) => Some(Box::pin(self.large_result(result, size, work)).await?),
+                Err(error) if error.kind == Kind::NotFound => None,
                 Err(error) => return Err(error.about(work.subject)),
+            };
+            if let Some(bytes) = found {
+                let output = parse(bytes).ok_or_else(|| unreadable(work, result))?;
+                return if output.exit_code == NO_DIRECTORY { Err(no_directory(work, &output)) } else { Ok(output) };
             }
             // It had ended before the last look, and left nothing.
             if let Some(state) = ended_as {
@@ -190,6 +189,25 @@ impl Session {
                 ended_as = done.or_else(|| (!listing.missing.is_empty()).then(|| "unknown".to_owned()));
             }
         }
+    }
+
+    /// What is past one download comes through the object store, as a file of that size does.
+    async fn large_result(&self, result: &RemotePath, size: u64, work: &Work<'_>) -> Result<Vec<u8>> {
+        if size > LARGEST_RESULT {
+            let message = format!(
+                "{}: its output has {size} bytes, more than {LARGEST_RESULT}: have it write a file, and get that",
+                work.subject
+            );
+            return Err(Error::new(Kind::TooLarge, message).about(work.subject));
+        }
+        self.check_large("output", work.subject)?;
+        let mut bytes = Vec::with_capacity(size as usize);
+        self.with_object(result, size, 0, Some(size), |object| {
+            Box::pin(self.receive_in_order(object, work.subject, 0, size, Sink::Memory(&mut bytes)))
+        })
+        .await
+        .map_err(|error| error.about(work.subject))?;
+        Ok(bytes)
     }
 
     /// The script that the scheduler gets.
@@ -288,17 +306,26 @@ fn unreadable(work: &Work<'_>, result: &RemotePath) -> Error {
 }
 
 /// Exit code and two lengths on a line, then standard output and standard error.
-fn parse(bytes: &[u8]) -> Option<Output> {
+fn parse(mut bytes: Vec<u8>) -> Option<Output> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let mut numbers = std::str::from_utf8(&bytes[..end]).ok()?.split(' ');
     let exit_code = numbers.next()?.parse().ok()?;
     let out: usize = numbers.next()?.parse().ok()?;
     let err: usize = numbers.next()?.parse().ok()?;
-    let rest = &bytes[end + 1..];
-    if numbers.next().is_some() || out.checked_add(err)? != rest.len() {
+    if numbers.next().is_some() || out.checked_add(err)? != bytes.len() - (end + 1) {
         return None;
     }
-    Some(Output { exit_code, stdout: rest[..out].to_vec(), stderr: rest[out..].to_vec() })
+    // In place: there may be much of it.
+    let stderr = bytes.split_off(end + 1 + out);
+    bytes.drain(..=end);
+    Some(Output { exit_code, stdout: bytes, stderr })
+}
+
+impl Take for Vec<u8> {
+    fn take<'a>(&'a mut self, bytes: &'a [u8]) -> LocalBoxFuture<'a, Result<()>> {
+        self.extend_from_slice(bytes);
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 #[cfg(test)]
@@ -325,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_result_is_whole_or_none() {
-        let output = parse(b"3 2 4\nokoops").unwrap();
+        let output = parse(b"3 2 4\nokoops".to_vec()).unwrap();
         assert_eq!(
             (output.exit_code, output.stdout.as_slice(), output.stderr.as_slice()),
             (3, b"ok".as_slice(), b"oops".as_slice())
@@ -333,7 +360,7 @@ mod tests {
         for bytes in
             [b"".as_slice(), b"3 2 4", b"3 2 4\nokoop", b"x 0 0\n", b"0 1 1 1\nab", b"0 18446744073709551615 1\nab"]
         {
-            assert_eq!(parse(bytes), None);
+            assert_eq!(parse(bytes.to_vec()), None);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use aiida_firecrest_host::transport::{Command, CompressOptions, Compression, ExtractOptions};
 use aiida_firecrest_host::types::ErrorKind;
 use aiida_firecrest_tests::{Rig, kind};
+use firecrest_simulator::Knobs;
 
 const LS: &str = "GET filesystem/ops/ls";
 
@@ -255,6 +256,27 @@ async fn several_sources_patterns_and_a_root_go_into_one_archive() {
     let keep = CompressOptions { overwrite: false, ..pack(Compression::None) };
     assert_eq!(kind(rig.session.compress(&outside, &archive, &keep).await), ErrorKind::AlreadyExists);
     assert_eq!(kind(rig.session.compress(&outside, &tree, &pack(Compression::None)).await), ErrorKind::IsADirectory);
+    assert_clean(&rig);
+}
+
+#[tokio::test]
+async fn output_of_any_length_comes_back_or_is_refused_by_its_size() {
+    let mut rig = Rig::open().await;
+    let output = rig.session.exec(&command("head -c 6000000 /dev/zero; echo oops >&2; exit 4")).await.unwrap();
+    assert_eq!((output.exit_code, output.stdout.len(), output.stderr.as_slice()), (4, 6_000_000, b"oops\n".as_slice()));
+    assert!(output.stdout.iter().all(|byte| *byte == 0));
+    assert_clean(&rig);
+
+    let error = rig.session.exec(&command("head -c 70000000 /dev/zero")).await.unwrap_err();
+    assert_eq!(error.plugin_kind(), Some(ErrorKind::TooLarge));
+    assert!(error.to_string().contains("its output has 70000013 bytes, more than 67108864"), "{error}");
+    assert_clean(&rig);
+
+    let without = |knobs: &mut Knobs| knobs.systems.iter_mut().for_each(|system| system.object_store = false);
+    let mut rig = Rig::setup().knobs(without).open().await;
+    let error = rig.session.exec(&command("head -c 6000000 /dev/zero")).await.unwrap_err();
+    assert_eq!(error.plugin_kind(), Some(ErrorKind::Unsupported));
+    assert!(error.to_string().contains("needs an object store"), "{error}");
     assert_clean(&rig);
 }
 

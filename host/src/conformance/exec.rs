@@ -20,6 +20,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         queued
     ),
     behaviour!("exec", brings_any_bytes, "Output that is no text comes back as it is", queued),
+    behaviour!("exec", brings_what_read_cannot, "Output past the download limit comes back whole", queued),
     behaviour!(
         "exec",
         runs_where_it_is_told,
@@ -71,6 +72,15 @@ async fn brings_any_bytes(b: &mut Bench) -> Outcome {
     let output = run(b, &command("printf '\\377\\000\\n\\r\\033'")).await?;
     bytes("the output", &output.stdout, b"\xff\0\n\r\x1b")?;
     same("the exit code", output.exit_code, 0)
+}
+
+async fn brings_what_read_cannot(b: &mut Bench) -> Outcome {
+    let limit = b.limit_within_reach(|system| system.download_limit, "download limit")?;
+    let size = usize::try_from(limit).unwrap_or_default() + 1000;
+    let expected: Vec<u8> = (1_u64..).flat_map(|n| format!("{n:>9}\n").into_bytes()).take(size).collect();
+    let output = run(b, &command(&format!("seq -f %9.0f 1 {} | head -c {size}; echo oops >&2", size / 10 + 1))).await?;
+    bytes("the output", &output.stdout, &expected)?;
+    bytes("the error output", &output.stderr, b"oops\n")
 }
 
 async fn runs_where_it_is_told(b: &mut Bench) -> Outcome {
