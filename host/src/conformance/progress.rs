@@ -7,7 +7,7 @@ use crate::progress::{Answer, Status};
 use crate::scheduler::{JobTemplate, WaitCondition, WaitOptions};
 use crate::types::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
     behaviour!("progress", ends_with_all_of_a_put, "The last report of a put tells all its bytes and files", queued),
@@ -32,6 +32,9 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
     behaviour!("progress", stops_a_wait, "A wait that is stopped is cancelled", queued),
     behaviour!("progress", ends_no_session, "A session goes on after a call that was stopped"),
 ];
+
+/// By then a server has answered a submission, among all others of the kit.
+const ANSWERED: Duration = Duration::from_secs(10);
 
 type Told = Arc<Mutex<Vec<(Instant, Status)>>>;
 
@@ -124,14 +127,14 @@ async fn stops_a_get_and_leaves_the_old_target(b: &mut Bench) -> Outcome {
 async fn stops_a_command(b: &mut Bench) -> Outcome {
     let directory = b.directory("d").await?;
     let begun = Instant::now();
-    let told = watch(b, move |_| if begun.elapsed().as_secs() >= 2 { Answer::Stop } else { Answer::Proceed })?;
+    let told = watch(b, move |_| if begun.elapsed() >= ANSWERED { Answer::Stop } else { Answer::Proceed })?;
     let mut sleep = command("sleep 50; touch done");
     sleep.working_directory = Some(directory.clone());
     let stopped = b.session.exec(&sleep).await;
     if stopped.as_ref().is_err_and(|error| error.plugin_kind() == Some(ErrorKind::OutcomeUnknown)) {
         return Err(Finding::Undecided("the server had not yet answered that there is a job".into()));
     }
-    stopped.refused("exec that is stopped after two seconds", &[ErrorKind::Cancelled])?;
+    stopped.refused("exec that is stopped on its way", &[ErrorKind::Cancelled])?;
     b.names(&directory, &[]).await?;
     let about = reports(&told, "exec").last().map(|(_, status)| status.path.clone());
     same("what the reports are about", about.as_deref(), Some("sleep 50; touch done"))
