@@ -10,6 +10,7 @@ use aiida_firecrest_host::{CodeCache, Engine, Plugin, Policy, Session};
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use crate::measure::Places;
 use crate::ours::options;
@@ -54,7 +55,7 @@ struct Rig {
 
 /// Measures it all.
 pub(crate) async fn run(places: &Places) -> Result<Growth> {
-    let engine = Engine::new(&CodeCache::User)?;
+    let engine = Engine::on_runtime(&CodeCache::User, Handle::current())?;
     let plugin = Plugin::built_in(&engine)?;
     let mut points = Vec::new();
     for part in ["files", "bytes", "jobs", "sessions"] {

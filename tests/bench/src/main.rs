@@ -75,8 +75,13 @@ struct Arguments {
 /// More than a whole run ever holds at once: four copies of 1 GiB.
 const ROOM: u64 = 6 << 30;
 
+/// On a thread of the runtime, as in a service: so that neither our calls nor the floor's wake another one for each request.
 #[tokio::main]
 async fn main() -> Result<()> {
+    tokio::spawn(run()).await?
+}
+
+async fn run() -> Result<()> {
     let arguments = Arguments::parse();
     let target = target_folder()?;
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("the repository")?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use aiida_firecrest_host::{CodeCache, Engine, Plugin};
 use anyhow::{Context as _, Result};
+use tokio::runtime::Handle;
 
 use crate::driver::Driver;
 use crate::floor::Floor;
@@ -70,7 +71,7 @@ pub(crate) struct Peers {
 
 impl Peers {
     pub(crate) fn new(places: &Places) -> Result<Self> {
-        let engine = Engine::new(&CodeCache::User)?;
+        let engine = Engine::on_runtime(&CodeCache::User, Handle::current())?;
         let plugin = Plugin::built_in(&engine)?;
         let driver = |script: &str, argument: Option<&'static str>| {
             Driver::new(&places.python, places.scripts.join(script), argument, &places.work)

@@ -14,6 +14,8 @@ use crate::http::Http;
 /// What the real server takes for a file operation, and for a question about jobs, in milliseconds (recorded with 2.5.7 over SSH).
 pub(crate) const FILE_OPERATION_MS: u64 = 7;
 pub(crate) const JOB_QUERY_MS: u64 = 90;
+/// And for `sbatch` and `scancel`.
+pub(crate) const JOB_COMMAND_MS: u64 = 9;
 /// How long a job waits in the queue, in seconds: little, for the peers' sake. It is the same for all, and centres' are longer.
 pub(crate) const QUEUE_WAIT_S: f64 = 1.0;
 
@@ -48,6 +50,7 @@ impl Server {
             .args(["--latency", &latency, "--s3-latency", &latency])
             .args(["--file-operation-cost", &FILE_OPERATION_MS.to_string()])
             .args(["--job-query-cost", &JOB_QUERY_MS.to_string()])
+            .args(["--job-command-cost", &JOB_COMMAND_MS.to_string()])
             .args(["--queue-wait", &QUEUE_WAIT_S.to_string()])
             .arg("--root")
             .arg(folder.path().join("root"))

@@ -138,6 +138,8 @@ pub struct Knobs {
     pub job_lag: JobLag,
     /// Added to every squeue/sacct question (about 90 ms on the real server).
     pub job_query_cost: Duration,
+    /// Added to every submission and cancellation (about 9 ms on the real server).
+    pub job_command_cost: Duration,
     /// Of so many uploads that their command refuses at once, one is answered as the real server does when the command is faster than
     /// it: by a closed channel, without the reason (three to twenty of a hundred there, eight at once). 0: none.
     pub unsaid_refusals: u32,
@@ -202,6 +204,7 @@ impl Default for Knobs {
             nodes: 2,
             job_lag: JobLag::RECORDED,
             job_query_cost: Duration::ZERO,
+            job_command_cost: Duration::ZERO,
             unsaid_refusals: 7,
             file_operation_cost: Duration::ZERO,
             minute: Duration::from_secs(60),

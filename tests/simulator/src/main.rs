@@ -61,6 +61,9 @@ struct Arguments {
     /// Make every question about jobs take so long (90 on the real server)
     #[arg(long, value_name = "MS", default_value_t = 0)]
     job_query_cost: u64,
+    /// Make every submission and cancellation take so long (9 on the real server)
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    job_command_cost: u64,
     /// The default system wants an account for transfer jobs
     #[arg(long)]
     account_required: bool,
@@ -134,6 +137,7 @@ async fn run(arguments: Arguments) -> Result<u8, Error> {
         knobs.token_lifetime = Duration::from_secs(arguments.token_lifetime);
         knobs.command_time_limit = seconds(arguments.command_limit);
         knobs.job_query_cost = Duration::from_millis(arguments.job_query_cost);
+        knobs.job_command_cost = Duration::from_millis(arguments.job_command_cost);
         knobs.transfer_sleep = seconds(arguments.transfer_sleep);
         knobs.quota = arguments.quota.map(|quota| Quota { form: arguments.quota_form.into(), ..quota });
         knobs.clock_skew = arguments.clock_skew;

@@ -76,6 +76,7 @@ pub(crate) async fn handle(
         }
         Endpoint::Cancel => {
             ctx.need_key(user)?;
+            command_cost(ctx).await;
             cancel(ctx, job_id)
         }
         Endpoint::Attach => attach(ctx, job_id, request, user).await,
@@ -101,6 +102,14 @@ struct Jobs {
 
 async fn query_cost(ctx: &Ctx) {
     let cost = crate::read(&ctx.state.knobs).job_query_cost;
+    if !cost.is_zero() {
+        tokio::time::sleep(cost).await;
+    }
+}
+
+/// `sbatch` and `scancel` are commands over SSH, too.
+async fn command_cost(ctx: &Ctx) {
+    let cost = crate::read(&ctx.state.knobs).job_command_cost;
     if !cost.is_zero() {
         tokio::time::sleep(cost).await;
     }

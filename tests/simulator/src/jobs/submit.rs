@@ -38,6 +38,7 @@ pub(super) async fn post(ctx: &Ctx, request: &Request, user: &str) -> Result<Ans
     check.done()?;
     let description = description?;
     ctx.need_key(user)?;
+    super::command_cost(ctx).await;
     let id = submit(ctx, description).await?;
     Ok(Answer::json(201, &json!({ "jobId": id.to_string() })))
 }
