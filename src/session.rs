@@ -95,12 +95,21 @@ impl Session {
 
     /// Largest file in one upload, in bytes.
     pub fn upload_limit(&self) -> u64 {
-        limits::of(&self.system).0.min(self.options.small_file_size.unwrap_or(u64::MAX))
+        self.limits().0.min(self.options.small_file_size.unwrap_or(u64::MAX))
     }
 
     /// Largest file in one download, in bytes.
     pub fn download_limit(&self) -> u64 {
-        limits::of(&self.system).1.min(self.upload_limit())
+        self.limits().1.min(self.upload_limit())
+    }
+
+    /// Largest file that comes in one download for certain.
+    pub fn sure_download(&self) -> u64 {
+        self.download_limit().min(limits::SURE_DOWNLOAD)
+    }
+
+    fn limits(&self) -> (u64, u64) {
+        limits::of(&self.system, Version::parse(&self.version))
     }
 }
 

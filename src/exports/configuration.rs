@@ -5,7 +5,7 @@ use super::bindings::exports::aiida::hpc::configuration as wit;
 use super::{Plugin, converted, platform, run};
 use crate::firecrest::v2::lenient::{FileSystem, ServiceHealth, System};
 use crate::firecrest::v2::limits;
-use crate::options::{DESCRIPTIONS, Description, OptionKind};
+use crate::options::{DESCRIPTIONS, Description, OptionKind, Version};
 use crate::session::Session;
 
 impl wit::Guest for Plugin {
@@ -28,10 +28,11 @@ impl wit::Guest for Plugin {
             Ok::<_, crate::error::Error>((session, user))
         });
         let (session, user) = checked?;
+        let version = Version::parse(&session.version);
         Ok(wit::ServerInfo {
             product: "FirecREST".to_owned(),
             version: session.version,
-            systems: converted(session.systems),
+            systems: session.systems.into_iter().map(|system| system_info(system, version)).collect(),
             user: user.into(),
         })
     }
@@ -56,20 +57,18 @@ impl From<&Description> for wit::OptionDescription {
     }
 }
 
-impl From<System> for wit::SystemInfo {
-    fn from(system: System) -> Self {
-        let (upload_limit, download_limit) = limits::of(&system);
-        Self {
-            name: system.name,
-            scheduler: system.scheduler,
-            scheduler_version: system.scheduler_version,
-            services: converted(system.services),
-            file_systems: converted(system.file_systems),
-            upload_limit,
-            download_limit,
-            transfer_method: system.transfer_method,
-            part_size: system.max_part_size,
-        }
+fn system_info(system: System, version: Option<Version>) -> wit::SystemInfo {
+    let (upload_limit, download_limit) = limits::of(&system, version);
+    wit::SystemInfo {
+        name: system.name,
+        scheduler: system.scheduler,
+        scheduler_version: system.scheduler_version,
+        services: converted(system.services),
+        file_systems: converted(system.file_systems),
+        upload_limit,
+        download_limit,
+        transfer_method: system.transfer_method,
+        part_size: system.max_part_size,
     }
 }
 

@@ -174,7 +174,8 @@ pub fn by_text(text: &str, effect: Effect) -> Option<Kind> {
     if text.contains("sbatch: error:") {
         return Some(if text.contains("Unable to open file") { Kind::NotFound } else { Kind::InvalidArgument });
     }
-    // tar goes on after what it could not make, and complains of everything below that; and what it may not replace `exists`.
+    // tar goes on after what it could not make, and complains of everything below that. What it may not replace `exists`, and so does
+    // a directory in a file's place, which `not_made` names for a look.
     if let Some(line) = text.lines().find(|line| line.contains("tar: ") && line.contains(": Cannot ")) {
         if line.trim_end().ends_with(": Cannot open: File exists") {
             return Some(Kind::PermissionDenied);
@@ -192,6 +193,13 @@ pub fn by_text(text: &str, effect: Effect) -> Option<Kind> {
     let kind = SENTENCES.iter().find(|(part, _)| text.contains(part)).map(|(_, kind)| *kind)?;
     // The command was killed after its time: a write may have got anywhere.
     Some(if kind == Kind::Timeout && effect.changes() { Kind::OutcomeUnknown } else { kind })
+}
+
+/// What tar could not make because something `exists`, as it names it.
+pub fn not_made(text: &str) -> Option<&str> {
+    let line = text.lines().find(|line| line.contains("tar: ") && line.contains(": Cannot "))?;
+    let (_, line) = line.split_once("tar: ")?;
+    line.trim_end().strip_suffix(": Cannot open: File exists")
 }
 
 /// Without the preamble that the server puts before every tool's output.

@@ -7,6 +7,7 @@
 use super::job::Work;
 use super::pattern::is_pattern;
 use crate::error::{Error, Kind, Result};
+use crate::firecrest::errors;
 use crate::firecrest::v2::listing::FileKind;
 use crate::firecrest::v2::models::Compression;
 use crate::remote::{JobPath, RemotePath};
@@ -106,6 +107,18 @@ impl Session {
         }
     }
 
+    /// tar says the same of a directory in a file's place as of a file that it may not replace: a look tells which it was.
+    pub(super) async fn in_the_way(&self, error: Error, directory: &RemotePath) -> Error {
+        let told = error.info.server_message.as_deref().and_then(errors::not_made);
+        let Some(Ok(path)) = told.map(|name| directory.join(name)) else { return error };
+        match self.api.stat(&path, false).await {
+            Ok(stat) if FileKind::from_mode(stat.mode) == FileKind::Directory => {
+                Error { kind: Kind::AlreadyExists, ..error }
+            }
+            _ => error,
+        }
+    }
+
     /// Unpacks an archive into a directory, which is made if missing.
     pub async fn extract(&self, archive: &str, target: &str, options: ExtractOptions) -> Result<()> {
         let (from, to) = (JobPath::parse(archive)?, JobPath::parse(target)?);
@@ -124,7 +137,8 @@ impl Session {
             match done {
                 // Not within the server's 5 s: unpacked again from the start by a job.
                 Err(error) if error.kind == Kind::OutcomeUnknown => {}
-                done => return done.map_err(|e| e.about(archive)),
+                Err(error) => return Err(self.in_the_way(error, &place).await.about(archive)),
+                Ok(()) => return Ok(()),
             }
         }
         // Without a letter GNU tar looks at the archive itself.

@@ -116,7 +116,9 @@ impl Session {
         mode: Option<u32>,
         options: TransferOptions,
     ) -> Result<Verification> {
-        let large = size > self.download_limit() || size > other.upload_limit();
+        // What takes longer than the server allows would have no other way.
+        let direct = if self.has_store() { self.sure_download() } else { self.download_limit() };
+        let large = size > direct || size > other.upload_limit();
         let verify = options.verify.or(self.options.checksum_check).unwrap_or(large);
         if !large {
             let bytes = self.read(source.as_str(), 0, None).await?;
@@ -125,7 +127,7 @@ impl Session {
             if let Some(mode) = mode {
                 other.api.chmod(place, mode).await?;
             }
-        } else if size <= self.download_limit() {
+        } else if size <= direct {
             let bytes = self.read(source.as_str(), 0, None).await?;
             other.put_large(place, &Content::Bytes(bytes.into()), mode, false).await?;
         } else {

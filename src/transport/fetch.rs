@@ -77,7 +77,14 @@ impl Session {
         };
         let (ours, theirs) = join(fetched, self.checksum_for(source, &caller)).await;
         match ours? {
-            Some(ours) => compare(source, &ours, theirs?),
+            Some(ours) => {
+                let theirs = match theirs {
+                    // Where a user may have one job at a time, the transfer was that.
+                    Err(error) if error.kind == Kind::InvalidArgument => self.checksum_of_any_size(source).await?,
+                    theirs => theirs?,
+                };
+                compare(source, &ours, theirs)
+            }
             None => Ok(Verification::Size),
         }
     }

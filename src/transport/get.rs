@@ -27,6 +27,9 @@ pub(super) const ATTEMPTS: u32 = 3;
 /// An answer that has not begun after this long is asked about: half of what the server takes to give up.
 const PATIENCE: Duration = Duration::from_millis(2500);
 
+/// So much is held in memory: a quarter of what an instance has unless its host says otherwise.
+pub(super) const MOST_IN_MEMORY: u64 = 64 * 1024 * 1024;
+
 /// What came of a download.
 pub(super) enum Opened<T = OpenAnswer> {
     /// Its body is the file.
@@ -51,13 +54,16 @@ impl Session {
 
     /// A file's bytes, if one download takes them.
     pub(super) async fn download(&self, source: &RemotePath) -> Result<Opened<Vec<u8>>> {
-        let (path, limit) = (source.as_str(), self.download_limit());
+        let (path, limit) = (source.as_str(), self.download_limit().min(MOST_IN_MEMORY));
         let mut attempt = 1;
         loop {
             let mut answer = match self.begin_download(source).await.map_err(|e| e.about(path))? {
                 Opened::Answer(answer) => answer,
                 Opened::TooLarge(size) => return Ok(Opened::TooLarge(size)),
             };
+            if let Some(size) = answer.length().filter(|size| *size > limit) {
+                return Ok(Opened::TooLarge(size));
+            }
             match crate::http::collect(answer.body.as_mut(), limit as usize).await {
                 Ok(bytes) => return Ok(Opened::Answer(bytes)),
                 Err(SendError::Reset(_)) if attempt < ATTEMPTS => attempt += 1,
@@ -163,7 +169,7 @@ impl Session {
                     return Ok(Summary::skipped());
                 }
                 // Another limit than the one that it tells, or more than it sends in its 5 s.
-                Err(error) if self.has_store() && past_direct(&error, size) => {
+                Err(error) if past_direct(&error, size) && self.check_large("get of a file", remote).is_ok() => {
                     drop(writer);
                     return through_the_store().await;
                 }

@@ -204,7 +204,9 @@ impl Session {
                 Ok(None)
             }
             Err(mut error) => {
-                error.info.message = error.info.message.replace(&inside, source.as_str());
+                if let Some(rest) = error.info.message.strip_prefix(&inside) {
+                    error.info.message = format!("{source}{rest}");
+                }
                 Err(error.about(source.as_str()))
             }
         }
@@ -242,7 +244,7 @@ impl Session {
     ) -> Result<()> {
         let pieces = folder.join(&format!("{name}.pieces"))?;
         left.push(pieces.clone());
-        let (to, limit) = (quote(pieces.as_str()), self.download_limit());
+        let (to, limit) = (quote(pieces.as_str()), self.sure_download());
         let from = match archive {
             Some(archive) => format!("cat < {}", quote(archive.as_str())),
             None => format!("tar -cf - {}-C {} .", dereference(follow), quote(source.as_str())),
@@ -277,7 +279,9 @@ impl Session {
         loop {
             let mut answer = match self.begin_download(path).await? {
                 Opened::Answer(answer) => answer,
-                Opened::TooLarge(size) => return Ok(Some(size)),
+                Opened::TooLarge(size) if attempt == 1 => return Ok(Some(size)),
+                // Some of it is unpacked.
+                Opened::TooLarge(size) => return Err(self.too_large(path.as_str(), size, self.download_limit())),
             };
             if attempt == 1 {
                 self.watch().expect(answer.length().unwrap_or(0), 0);

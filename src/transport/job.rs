@@ -15,7 +15,7 @@ use event_listener::Event;
 use futures_util::future::{Either, LocalBoxFuture, select};
 
 use super::fetch::{Sink, Take};
-use super::get::Opened;
+use super::get::{MOST_IN_MEMORY, Opened};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::errors;
 use crate::firecrest::v2::jobs::{Script, Submission};
@@ -97,9 +97,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(300);
 const STATE_EVERY: Duration = Duration::from_secs(10);
 /// Input up to here travels inside the script; Slurm takes scripts of 4 MiB (`max_script_size`, slurm.conf(5)).
 const LONGEST_INPUT: usize = 1024 * 1024;
-/// Output up to here is held in memory, whole, as who asked for it wants it: a quarter of what an instance has unless its host says
-/// otherwise.
-const LARGEST_RESULT: u64 = 64 * 1024 * 1024;
 
 impl Session {
     /// Runs a script and turns a failure of it into a typed error.
@@ -193,9 +190,9 @@ impl Session {
 
     /// What is past one download comes through the object store, as a file of that size does.
     async fn large_result(&self, result: &RemotePath, size: u64, work: &Work<'_>) -> Result<Vec<u8>> {
-        if size > LARGEST_RESULT {
+        if size > MOST_IN_MEMORY {
             let message = format!(
-                "{}: its output has {size} bytes, more than {LARGEST_RESULT}: have it write a file, and get that",
+                "{}: its output has {size} bytes, more than {MOST_IN_MEMORY}: have it write a file, and get that",
                 work.subject
             );
             return Err(Error::new(Kind::TooLarge, message).about(work.subject));

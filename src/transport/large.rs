@@ -8,6 +8,7 @@
 //! scripts cannot carry every name, see [`PlainPath`], and remove an old target before they begin), and a hard link, made by unpacking
 //! an archive that holds nothing else, puts it in its place. That takes requests alone; where it is not possible, a job renames.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -39,9 +40,10 @@ const LONG_LOOK: Duration = Duration::from_secs(20);
 const SHORT_LOOK: Duration = Duration::from_millis(500);
 /// And it is begun so often.
 const ROUNDS: usize = 3;
-/// A job that ended so many seconds ago is not asked about: nothing is left to end, and the scheduler has forgotten its script
-/// (MinJobAge, slurm.conf(5): 300 s).
-const FORGOTTEN: i64 = 900;
+/// Of a transfer that ended so many seconds ago nothing is left but its logs, and most schedulers have forgotten its script (MinJobAge,
+/// slurm.conf(5): 300 s; not where accounting keeps it, AccountingStoreFlags): no more than the latest few of those are asked about.
+const LONG_OVER: i64 = 900;
+pub(super) const A_FEW: usize = 20;
 /// From a job's cancelling to the first look whether it has ended, and between two.
 const LAST_WRITES: Duration = Duration::from_millis(300);
 const MOST_LOOKS: u32 = 10;
@@ -234,7 +236,7 @@ impl Session {
         let start = platform.monotonic();
         let mut others = ended.to_vec();
         loop {
-            if let Ok(Some(job)) = self.transfer_of(&[path.as_str()], &mut others).await {
+            if let Ok(Some(job)) = self.transfer_of(&[path.as_str()], &mut others, 0).await {
                 self.end_transfer(&job).await;
                 self.remove_logs(&job).await;
                 return Some(job.job_id);
@@ -248,14 +250,26 @@ impl Session {
     }
 
     /// A transfer job of the server's whose script has one of these texts in it. `others`: jobs that are not it, to which this adds.
-    pub(super) async fn transfer_of(&self, texts: &[&str], others: &mut Vec<String>) -> Result<Option<TransferJob>> {
+    /// Of those that are long over, the latest `old` are looked at.
+    pub(super) async fn transfer_of(
+        &self,
+        texts: &[&str],
+        others: &mut Vec<String>,
+        old: usize,
+    ) -> Result<Option<TransferJob>> {
         let now = i64::try_from(self.api.client.platform().unix_now()).unwrap_or_default();
+        let mut transfers = Vec::new();
         for job in self.api.latest_jobs().await? {
-            let id = job.job.job_id.joined();
-            let ended = job.job.time.end.filter(|_| is_terminal(&job.job.status.state.joined()));
-            let over = ended.is_some_and(|end| end < now - FORGOTTEN);
-            let transfer = job.job.name.is_some_and(|name| name.ends_with("FileTransfer"));
-            if over || !transfer || others.contains(&id) {
+            if job.job.name.is_some_and(|name| name.ends_with("FileTransfer")) {
+                let ended = job.job.time.end.filter(|_| is_terminal(&job.job.status.state.joined()));
+                transfers.push((ended.filter(|end| *end < now - LONG_OVER), job.job.job_id.joined()));
+            }
+        }
+        // Those that are not over first, then from the latest on.
+        transfers.sort_by_key(|(over, _)| Reverse(over.unwrap_or(i64::MAX)));
+        let fresh = transfers.iter().filter(|(over, _)| over.is_none()).count();
+        for (_, id) in transfers.into_iter().take(fresh + old) {
+            if others.contains(&id) {
                 continue;
             }
             let Ok(metadata) = self.api.job_metadata(&id).await else { continue };
@@ -396,10 +410,13 @@ impl Session {
 
     /// The server's checksum, or that of a job where its 5 s are too short. None: not even a job could tell.
     pub(super) async fn checksum_of_any_size(&self, path: &RemotePath) -> Result<Option<String>> {
-        self.checksum_for(path, &Caller::default()).await
+        match self.checksum_for(path, &Caller::default()).await {
+            Err(error) if error.kind == Kind::InvalidArgument => Ok(None),
+            told => told,
+        }
     }
 
-    /// The same for a caller who may lose interest.
+    /// The same for a caller who may lose interest, and learns of a job that is refused.
     pub(super) async fn checksum_for(&self, path: &RemotePath, caller: &Caller) -> Result<Option<String>> {
         match caller.wants(self.api.checksum(path)).await {
             Ok(hash) => Ok(Some(hash)),
@@ -411,7 +428,8 @@ impl Session {
                     Ok(output) => {
                         Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().next().map(str::to_owned))
                     }
-                    Err(error) if error.kind == Kind::InvalidArgument => Ok(None),
+                    // No job can run.
+                    Err(error) if error.info.subject.as_deref() == Some("billing_account") => Ok(None),
                     Err(error) => Err(error),
                 }
             }

@@ -99,9 +99,10 @@ impl Session {
             target = target.join(name)?;
             sent = self.send(&target, &content, target.as_str()).await;
         }
-        // More than it takes in its 5 s.
-        if matches!(&sent, Err(error) if self.has_store() && past_direct(error, bytes)) {
-            self.watch().lost(bytes);
+        // Another limit than the one that it tells, or more than it takes in its 5 s.
+        if matches!(&sent, Err(error) if past_direct(error, bytes) && self.check_large("put of a file", local).is_ok())
+        {
+            target = self.place_for(target, name, options.parents).await?;
             return through_the_store(&target).await;
         }
         sent?;
@@ -333,7 +334,9 @@ impl Session {
 
     /// The refusal of what does not fit one request.
     pub(super) fn too_large(&self, path: &str, size: u64, limit: u64) -> Error {
-        Error::new(Kind::TooLarge, format!("{path} has {size} bytes, more than fit one request ({limit})")).about(path)
+        // Not where the server does not keep to the limit that it tells.
+        let limit = if size > limit { format!(" ({limit})") } else { String::new() };
+        Error::new(Kind::TooLarge, format!("{path} has {size} bytes, more than fit one request{limit}")).about(path)
     }
 }
 

@@ -304,14 +304,15 @@ impl Sender<'_> {
             api.mkdir(&self.parent, true).await?;
             done = api.extract(archive, &self.parent, Compression::None).await;
         }
+        // Not within the server's 5 s: a job unpacks it again from the start.
+        if matches!(&done, Err(error) if error.kind == Kind::OutcomeUnknown) && !self.session.watch().is_stopped() {
+            let body = format!("exec tar -xf {} -C {}", quote(archive.as_str()), quote(self.parent.as_str()));
+            let work = Work { operation: "put", subject: self.target.as_str(), body, ..Work::default() };
+            done = self.session.run_or_fail(work).await.map(drop);
+        }
         match done {
-            // Not within the server's 5 s: a job unpacks it again from the start.
-            Err(error) if error.kind == Kind::OutcomeUnknown && !self.session.watch().is_stopped() => {
-                let body = format!("exec tar -xf {} -C {}", quote(archive.as_str()), quote(self.parent.as_str()));
-                let work = Work { operation: "put", subject: self.target.as_str(), body, ..Work::default() };
-                self.session.run_or_fail(work).await.map(drop)
-            }
-            done => done.map_err(|e| e.about(self.target.as_str())),
+            Err(error) => Err(self.session.in_the_way(error, &self.parent).await.about(self.target.as_str())),
+            Ok(()) => Ok(()),
         }
     }
 }

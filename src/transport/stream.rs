@@ -86,7 +86,7 @@ impl Session {
         }
         self.send(&target, &Content::File(from), path).await.map_err(|error| match error.kind {
             // The request was never whole, so the server has not touched the file.
-            Kind::Other => {
+            Kind::Other if error.info.http_status.is_none() => {
                 Error::new(Kind::Other, format!("{path}: the stream ended early, or could not be read again"))
                     .about(path)
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::inspect::ListOptions;
+use super::large::A_FEW;
 use crate::concurrent::all;
 use crate::error::{Error, Kind, Result};
 use crate::passing::{PREFIX, is_mark};
@@ -49,7 +50,7 @@ impl Session {
         // In the path of what goes up, and in the spelling of what comes down.
         let spelling = steps(u64::from_str_radix(mark, 16).unwrap_or_default());
         let mut known = Vec::new();
-        while let Some(job) = self.transfer_of(&[mark, &spelling], &mut known).await? {
+        while let Some(job) = self.transfer_of(&[mark, &spelling], &mut known, A_FEW).await? {
             count += 1;
             self.end_transfer(&job).await;
             self.remove_logs(&job).await;

@@ -259,6 +259,32 @@ async fn several_sources_patterns_and_a_root_go_into_one_archive() {
     assert_clean(&rig);
 }
 
+/// tar says `File exists` of both.
+#[tokio::test]
+async fn a_directory_in_a_files_place_is_told_from_a_file_that_may_not_go() {
+    let mut rig = Rig::open().await;
+    let (tree, archive, out) = (rig.place_directory("tree"), rig.remote("a.tar"), rig.place_directory("out"));
+    rig.place("tree/name", b"new");
+    let root = CompressOptions { root: Some(tree.clone()), ..pack(Compression::None) };
+    rig.session.compress(&[format!("{tree}/name")], &archive, &root).await.unwrap();
+    rig.place_directory("out/name");
+    rig.place("out/name/within", b"old");
+    let error = rig
+        .session
+        .extract(&archive, &out, &ExtractOptions { compression: None, strip_components: 0 })
+        .await
+        .unwrap_err();
+    assert_eq!(error.plugin_kind(), Some(ErrorKind::AlreadyExists), "{error}");
+    // It goes into the directory of its name.
+    let local = rig.local("out");
+    fs::create_dir(&local).unwrap();
+    rig.local_file("out/name", b"new", 0o644);
+    let error = rig.session.put(&local, rig.simulator.home(), &Default::default()).await.unwrap_err();
+    assert_eq!(error.plugin_kind(), Some(ErrorKind::AlreadyExists), "{error}");
+    assert_eq!(fs::read(format!("{out}/name/within")).unwrap(), b"old");
+    assert_clean(&rig);
+}
+
 #[tokio::test]
 async fn output_of_any_length_comes_back_or_is_refused_by_its_size() {
     let mut rig = Rig::open().await;

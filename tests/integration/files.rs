@@ -4,10 +4,13 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use aiida_firecrest_host::Policy;
+use aiida_firecrest_host::progress::Answer;
 use aiida_firecrest_host::transport::{Command, ListOptions, OverwritePolicy, TransferOptions, Verification};
 use aiida_firecrest_host::types::{ErrorKind, FileKind};
-use aiida_firecrest_tests::{PATIENCE, Rig, failure, kind, mode, names, noise};
+use aiida_firecrest_tests::{PATIENCE, Rig, failure, kind, mode, names, noise, plugin};
 use firecrest_simulator::{Fault, FaultKind, JobLag, Knobs};
 
 const LIST: ListOptions = ListOptions { recursive: false, hidden: false, pattern: None };
@@ -87,6 +90,78 @@ async fn what_one_download_takes_follows_from_the_servers_own_limit() {
             );
         }
     }
+}
+
+/// Before 2.5.0 the buffer has 5 MiB whatever an upload may have: a larger file goes through the store at once, not after 5 s.
+#[tokio::test]
+async fn an_older_server_gives_downloads_a_buffer_of_their_own() {
+    let knobs = |knobs: &mut Knobs| {
+        knobs.version = "2.4.2".into();
+        knobs.systems[0].max_ops_file_size = 16 << 20;
+    };
+    let mut rig = Rig::setup().knobs(knobs).open().await;
+    let info = plugin().check(&rig.options(), &Policy::default()).await.unwrap().systems.remove(0);
+    assert_eq!((info.upload_limit, info.download_limit), (16 << 20, 3_932_157));
+    let content = noise(6 << 20);
+    let (remote, back) = (rig.place("file", &content), rig.local("back"));
+    let (_, requests) = rig.count(async |s| s.get(&remote, &back, &Default::default()).await.unwrap()).await;
+    assert!(fs::read(&back).unwrap() == content);
+    assert!(!requests.contains(&"GET filesystem/ops/download".to_owned()), "{requests:?}");
+}
+
+/// A full disk is as full for a job: nothing is tried that waits in a queue to fail.
+#[tokio::test]
+async fn a_full_disk_is_told_at_once() {
+    let mut rig = Rig::open().await;
+    for size in [10_000, 5 << 20] {
+        let local = rig.local_file("file", &noise(size), 0o644);
+        rig.simulator.plant(Fault::once("/ops/upload", FaultKind::DiskFull).times(9));
+        let remote = rig.remote("full");
+        let (result, requests) = rig.count(async |s| s.put(&local, &remote, &Default::default()).await).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.plugin_kind(), Some(ErrorKind::TooLarge));
+        assert!(error.to_string().contains("No space left on device"), "{error}");
+        assert_eq!(requests, ["POST filesystem/ops/upload"]);
+        rig.simulator.clear_faults();
+    }
+}
+
+/// A proxy before the server may take less than that: it answers before the server has said that the target is a directory.
+#[tokio::test]
+async fn what_a_proxy_does_not_take_goes_through_the_store_to_where_it_would_have_gone() {
+    let mut rig = Rig::open().await;
+    let (content, directory) = (noise(100_000), rig.place_directory("d"));
+    fs::create_dir(rig.local("many")).unwrap();
+    let local = rig.local_file("many/one", &content, 0o644);
+    rig.local_file("many/two", b"small", 0o644);
+    let told = Arc::new(Mutex::new(None));
+    let heard = Arc::clone(&told);
+    rig.session
+        .on_progress(move |status| {
+            *heard.lock().unwrap() = Some(status.clone());
+            Answer::Proceed
+        })
+        .unwrap();
+    rig.simulator.plant(Fault::once("/ops/upload", answer(413, "<html>Request Entity Too Large</html>")));
+    rig.session.put(&local, &directory, &Default::default()).await.unwrap();
+    assert!(fs::read(format!("{directory}/one")).unwrap() == content);
+    // What was sent in vain is taken back once.
+    rig.simulator.plant(Fault::once("/ops/upload", answer(413, "<html>Request Entity Too Large</html>")));
+    rig.session.put(&rig.local("many/*"), &directory, &Default::default()).await.unwrap();
+    let told = told.lock().unwrap();
+    let last = told.as_ref().unwrap();
+    assert_eq!((last.bytes_done, last.bytes_total, last.files_done), (100_005, Some(100_005), 2));
+}
+
+/// A download that may fail has another way, and a copy has a job: so nothing is lost on a server that allows more than it manages.
+#[tokio::test]
+async fn a_copy_of_more_than_a_sure_download_is_a_job() {
+    let mut rig = Rig::setup().knobs(|knobs| knobs.systems[0].max_ops_file_size = 16 << 20).open().await;
+    let content = noise(4 << 20);
+    let (from, to) = (rig.place("from", &content), rig.remote("to"));
+    let (_, requests) = rig.count(async |s| s.copy(&from, &to, false).await.unwrap()).await;
+    assert!(fs::read(&to).unwrap() == content);
+    assert!(requests.contains(&"POST compute/jobs".to_owned()), "{requests:?}");
 }
 
 /// A server may be told to take more than it manages in its 5 s, or have a limit that it does not tell.

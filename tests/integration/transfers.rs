@@ -248,6 +248,23 @@ async fn the_job_that_hashes_waits_in_the_queue_beside_the_one_that_sends() {
     assert_clean(&rig);
 }
 
+/// Centres limit how many jobs a user may have: where it is one, the transfer is that one, and the next comes after it.
+#[tokio::test]
+async fn a_job_that_hashes_and_may_not_wait_beside_the_transfer_waits_after_it() {
+    let mut rig = Rig::open().await;
+    let content = noise(20 << 20);
+    let (remote, back) = (rig.place("large", &content), rig.local("back"));
+    too_large_to_hash(&rig);
+    let text = "Unexpected Slurm command response. exit_status:1 std_err:sbatch: error: AssocMaxSubmitJobLimit\\nsbatch: error: \
+        Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)";
+    let body = format!(r#"{{"errorType":"error","message":"{text}","data":null,"user":null}}"#);
+    rig.simulator.plant(Fault::once("/jobs", FaultKind::Answer { status: 500, body, headers: Vec::new() }));
+    let got = rig.session.get(&remote, &back, &checked()).await.unwrap();
+    assert_eq!(got.verified, Verification::Checksum);
+    assert!(fs::read(&back).unwrap() == content);
+    assert_clean(&rig);
+}
+
 #[tokio::test]
 async fn a_transfer_that_fails_takes_the_job_that_hashes_with_it() {
     let mut rig = Rig::open().await;
@@ -255,7 +272,7 @@ async fn a_transfer_that_fails_takes_the_job_that_hashes_with_it() {
     too_large_to_hash(&rig);
     // The fifth look for the object is refused, while both jobs wait.
     let denied = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned();
-    rig.simulator.adjust(|knobs| knobs.queue_wait = Duration::from_secs(2));
+    rig.simulator.adjust(|knobs| knobs.queue_wait = Duration::from_secs(60));
     rig.simulator
         .plant_s3(S3Fault { skip: 4, ..S3Fault::once("GET", S3FaultKind::Answer { status: 403, body: denied }) });
     assert_eq!(kind(rig.session.get(&remote, &back, &checked()).await), ErrorKind::PermissionDenied);

@@ -18,9 +18,9 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = serde_json::from_slice::<Jobs>(bytes);
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
     for system in System::read_all(&value).unwrap_or_default() {
-        limits::of(&system);
+        limits::of(&system, None);
     }
-    limits::of(&System::read(&value));
+    limits::of(&System::read(&value), None);
     Stat::read(&value);
     UserInfo::read(&value);
     Partition::read_all(&value);

@@ -188,6 +188,14 @@ pub(crate) fn skewed(time: SystemTime, seconds: i64) -> SystemTime {
     moved.unwrap_or(time)
 }
 
+impl Knobs {
+    /// The room for a command's output: from 2.5.0 on as much as for a file, before 5 MiB for all (`dependencies.py`, `ssh_client.py`).
+    pub(crate) fn output_buffer(&self, system: &System) -> u64 {
+        let minor = self.version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+        if minor.is_some_and(|minor| minor < 5) { 5 * 1024 * 1024 } else { system.max_ops_file_size }
+    }
+}
+
 impl Default for Knobs {
     fn default() -> Self {
         let mut account = System::new("cluster-account");

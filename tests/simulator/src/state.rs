@@ -149,7 +149,7 @@ impl State {
             .ok_or_else(|| ApiError::new(404, "System not found"))?;
         Ok(Ctx {
             state: self.clone(),
-            limits: Limits { time: knobs.command_time_limit, output: system.max_ops_file_size },
+            limits: Limits { time: knobs.command_time_limit, output: knobs.output_buffer(system) },
             system: system.clone(),
         })
     }
