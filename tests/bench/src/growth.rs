@@ -6,6 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use aiida_firecrest_host::scheduler::JobQuery;
+use aiida_firecrest_host::transport::TransferOptions;
 use aiida_firecrest_host::{CodeCache, Engine, Plugin, Policy, Session};
 use anyhow::Result;
 use futures_util::future::try_join_all;
@@ -118,17 +119,18 @@ impl Rig {
     }
 
     async fn bytes(&mut self) -> Result<()> {
+        let verified = TransferOptions { verify: Some(true), ..Default::default() };
         for mib in MIB {
             let (file, back) = (self.local.path().join("file"), self.local.path().join("back"));
             place::file(&file, mib << 20, mib)?;
             let there = format!("{}/file", self.server.text("workdir"));
             let before = self.begin().await?;
             let start = Instant::now();
-            self.session.put(&file, &there, &Default::default()).await?;
+            self.session.put(&file, &there, &verified).await?;
             self.note("MiB put, verified", mib, start, before).await?;
             let before = self.begin().await?;
             let start = Instant::now();
-            self.session.get(&there, &back, &Default::default()).await?;
+            self.session.get(&there, &back, &verified).await?;
             self.note("MiB got, verified", mib, start, before).await?;
             place::same_file(&file, &back)?;
         }

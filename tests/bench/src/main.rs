@@ -75,13 +75,8 @@ struct Arguments {
 /// More than a whole run ever holds at once: four copies of 1 GiB.
 const ROOM: u64 = 6 << 30;
 
-/// On a thread of the runtime, as in a service: so that neither our calls nor the floor's wake another one for each request.
 #[tokio::main]
 async fn main() -> Result<()> {
-    tokio::spawn(run()).await?
-}
-
-async fn run() -> Result<()> {
     let arguments = Arguments::parse();
     let target = target_folder()?;
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("the repository")?;
@@ -106,7 +101,8 @@ async fn run() -> Result<()> {
         page.keep_growth(&growth)?;
         return page.write();
     }
-    compare(&arguments, &places, &page).await
+    // On a thread of the runtime, as in a service: so that neither our calls nor the floor's wake another one for each request.
+    tokio::spawn(async move { compare(&arguments, &places, &page).await }).await?
 }
 
 async fn compare(arguments: &Arguments, places: &Places, page: &page::Page) -> Result<()> {
