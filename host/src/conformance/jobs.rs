@@ -289,7 +289,8 @@ async fn of_an_odd_id_is_refused(b: &mut Bench) -> Outcome {
 async fn ends_a_running_job(b: &mut Bench) -> Outcome {
     let well = b.job("well", "true").await?;
     let well = b.end_of(&well).await?;
-    let submission = b.submission("d", &b.template("sleep 50; touch ran-on")).await?;
+    // `&&`: the signals go to one process after the other, and a shell may be quick.
+    let submission = b.submission("d", &b.template("sleep 50 && touch ran-on")).await?;
     let ids = [b.submit(&submission).await?];
     b.running(&ids).await?;
     let outcomes = b.session.cancel(&ids).await.done("cancel of a running job")?;
@@ -374,7 +375,7 @@ async fn ends_with_the_first_job(b: &mut Bench) -> Outcome {
 }
 
 async fn for_started_ends_while_it_runs(b: &mut Bench) -> Outcome {
-    let submission = b.submission("d", &b.template("sleep 50; touch ran-on")).await?;
+    let submission = b.submission("d", &b.template("sleep 50 && touch ran-on")).await?;
     let ids = [b.submit(&submission).await?];
     b.running(&ids).await?;
     b.gone(&format!("{}/ran-on", submission.working_directory)).await?;

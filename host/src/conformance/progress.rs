@@ -128,7 +128,7 @@ async fn stops_a_command(b: &mut Bench) -> Outcome {
     let directory = b.directory("d").await?;
     let begun = Instant::now();
     let told = watch(b, move |_| if begun.elapsed() >= ANSWERED { Answer::Stop } else { Answer::Proceed })?;
-    let mut sleep = command("sleep 50; touch done");
+    let mut sleep = command("sleep 50 && touch done");
     sleep.working_directory = Some(directory.clone());
     let stopped = b.session.exec(&sleep).await;
     if stopped.as_ref().is_err_and(|error| error.plugin_kind() == Some(ErrorKind::OutcomeUnknown)) {
@@ -137,7 +137,7 @@ async fn stops_a_command(b: &mut Bench) -> Outcome {
     stopped.refused("exec that is stopped on its way", &[ErrorKind::Cancelled])?;
     b.names(&directory, &[]).await?;
     let about = reports(&told, "exec").last().map(|(_, status)| status.path.clone());
-    same("what the reports are about", about.as_deref(), Some("sleep 50; touch done"))
+    same("what the reports are about", about.as_deref(), Some("sleep 50 && touch done"))
 }
 
 async fn stops_a_wait(b: &mut Bench) -> Outcome {
