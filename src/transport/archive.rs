@@ -150,7 +150,13 @@ impl Session {
             to = quote(to.as_str()),
             from = quote(from.as_str()),
         );
-        self.run_or_fail(Work { operation: "extract", subject: archive, body, ..Work::default() }).await.map(drop)
+        match self.run_or_fail(Work { operation: "extract", subject: archive, body, ..Work::default() }).await {
+            Ok(_) => Ok(()),
+            Err(error) => match RemotePath::parse(target) {
+                Ok(place) => Err(self.in_the_way(error, &place).await),
+                Err(_) => Err(error),
+            },
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From one place on the cluster to another: copy and rename.
 //!
 //! **The rule for copies.** A job waits in a queue, seconds at best; a direct request takes a tenth of a second. So a single file up to the
-//! direct limit (as shipped, if the server's is larger: a download that fails is not tried another way) goes through here: stat of both ends, download, upload, chmod where needed. Everything else is one job.
+//! direct limit (as shipped, if the server's is larger: a download that fails is not tried another way) goes through here: stat, download, upload, chmod where needed. Everything else is one job.
 
 use super::job::Work;
 use super::pattern::is_pattern;
@@ -25,8 +25,8 @@ impl Session {
                 Err(error) => return Err(error.about(path)),
                 Ok(stat) => {
                     pattern = false;
-                    let small =
-                        FileKind::from_mode(stat.mode) == FileKind::Regular && stat.size <= self.sure_download();
+                    let limit = if self.has_account() { self.sure_download() } else { self.download_limit() };
+                    let small = FileKind::from_mode(stat.mode) == FileKind::Regular && stat.size <= limit;
                     if small && let Ok(to) = RemotePath::parse(target) {
                         return self.copy_through(&from, &to, target.ends_with('/'), stat.mode & 0o7777).await;
                     }

@@ -9,6 +9,7 @@ use futures_util::future::{LocalBoxFuture, join};
 
 use super::archive::ExtractOptions;
 use super::fetch::Object;
+use super::get::MOST_IN_MEMORY;
 use super::{Overwrite, Summary, TransferOptions, Verification};
 use crate::error::{Error, Kind, Result};
 use crate::firecrest::v2::files::Content;
@@ -116,8 +117,12 @@ impl Session {
         mode: Option<u32>,
         options: TransferOptions,
     ) -> Result<Verification> {
-        // What takes longer than the server allows would have no other way.
-        let direct = if self.has_store() { self.sure_download() } else { self.download_limit() };
+        // What takes longer than the server allows has no other way then.
+        let direct = if self.check_large("copy-to", source.as_str()).is_ok() {
+            self.sure_download()
+        } else {
+            self.download_limit().min(MOST_IN_MEMORY)
+        };
         let large = size > direct || size > other.upload_limit();
         let verify = options.verify.or(self.options.checksum_check).unwrap_or(large);
         if !large {

@@ -99,7 +99,7 @@ impl Session {
         length: Option<u64>,
         then: impl FnOnce(Object) -> LocalBoxFuture<'f, Result<T>>,
     ) -> Result<T> {
-        let account = self.check_large("get of a file", source.as_str())?;
+        let account = self.check_large("get", source.as_str())?;
         let (plain, second_name) = self.plain_source(source).await?;
         let platform = self.api.client.platform();
         let plain = plain.spelled(platform.mark(), platform.random());

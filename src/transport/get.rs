@@ -44,7 +44,9 @@ impl Session {
         let source = RemotePath::parse(path)?;
         let bytes = match self.download(&source).await? {
             Opened::Answer(bytes) => bytes,
-            Opened::TooLarge(size) => return Err(self.too_large(path, size, self.download_limit())),
+            Opened::TooLarge(size) => {
+                return Err(self.too_large(path, size, self.download_limit().min(MOST_IN_MEMORY)));
+            }
         };
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let length = length.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -169,7 +171,7 @@ impl Session {
                     return Ok(Summary::skipped());
                 }
                 // Another limit than the one that it tells, or more than it sends in its 5 s.
-                Err(error) if past_direct(&error, size) && self.check_large("get of a file", remote).is_ok() => {
+                Err(error) if past_direct(&error, size) && self.check_large("get", remote).is_ok() => {
                     drop(writer);
                     return through_the_store().await;
                 }

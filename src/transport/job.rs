@@ -188,23 +188,28 @@ impl Session {
         }
     }
 
-    /// What is past one download comes through the object store, as a file of that size does.
+    /// What is past one download comes through the object store, as a file of that size does. It has run: so no error may say that
+    /// nothing was done.
     async fn large_result(&self, result: &RemotePath, size: u64, work: &Work<'_>) -> Result<Vec<u8>> {
-        if size > MOST_IN_MEMORY {
-            let message = format!(
-                "{}: its output has {size} bytes, more than {MOST_IN_MEMORY}: have it write a file, and get that",
-                work.subject
-            );
-            return Err(Error::new(Kind::TooLarge, message).about(work.subject));
+        let lost = |kind, why: &str| {
+            let message = format!("{}: it has run, and its output of {size} bytes is lost: {why}", work.subject);
+            Error::new(kind, message).about(work.subject)
+        };
+        if !self.has_store() {
+            return Err(lost(Kind::TooLarge, "it is past one download, and the system has no object store"));
         }
-        self.check_large("output", work.subject)?;
+        if size > MOST_IN_MEMORY {
+            return Err(lost(Kind::TooLarge, &format!("more than {MOST_IN_MEMORY}; a file can be fetched")));
+        }
         let mut bytes = Vec::with_capacity(size as usize);
-        self.with_object(result, size, 0, Some(size), |object| {
+        let received = self.with_object(result, size, 0, Some(size), |object| {
             Box::pin(self.receive_in_order(object, work.subject, 0, size, Sink::Memory(&mut bytes)))
-        })
-        .await
-        .map_err(|error| error.about(work.subject))?;
-        Ok(bytes)
+        });
+        match received.await {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind == Kind::Cancelled => Err(error),
+            Err(error) => Err(lost(Kind::Other, &error.info.message)),
+        }
     }
 
     /// The script that the scheduler gets.

@@ -61,26 +61,30 @@ impl Session {
         self.system.transfer_method.as_deref() == Some("s3")
     }
 
+    /// Is there an account for jobs, where the system wants one?
+    pub(super) fn has_account(&self) -> bool {
+        let wanted = self.system.directives.iter().any(|directive| directive.contains("{account}"));
+        !wanted || self.options.billing_account.is_some()
+    }
+
     /// Refuses before anything is sent what cannot work.
-    pub(super) fn check_large(&self, what: &str, subject: &str) -> Result<Option<&str>> {
+    pub(super) fn check_large(&self, operation: &str, subject: &str) -> Result<Option<&str>> {
         if !self.has_store() {
             let method = self.system.transfer_method.as_deref().unwrap_or("none");
             let message = format!(
-                "{subject}: {what} past the direct limit needs an object store; the system {} has the method {method}",
+                "{subject}: {operation} of a file past the direct limit needs an object store; the system {} has the method {method}",
                 self.system.name
             );
-            return Err(Error::new(Kind::Unsupported, message).about(subject));
+            return Err(Error::new(Kind::Unsupported, message).about(operation));
         }
-        let account = self.options.billing_account.as_deref();
-        let wanted = self.system.directives.iter().any(|d| d.contains("{account}"));
-        if wanted && account.is_none() {
+        if !self.has_account() {
             let message = format!(
-                "{subject}: {what} past the direct limit runs as a job, and the system {} wants an account for jobs: set billing_account",
+                "{subject}: {operation} of a large file runs as a job, and the system {} wants an account for jobs: set billing_account",
                 self.system.name
             );
             return Err(Error::invalid("billing_account", message));
         }
-        Ok(account)
+        Ok(self.options.billing_account.as_deref())
     }
 
     /// Sends a large file, with these permission bits.
@@ -91,7 +95,7 @@ impl Session {
         mode: Option<u32>,
         verify: bool,
     ) -> Result<Verification> {
-        let account = self.check_large("put of a file", target.as_str())?;
+        let account = self.check_large("put", target.as_str())?;
         let (parent, name) =
             target.split().ok_or_else(|| Error::invalid(target.as_str(), "it names no entry of a directory"))?;
         let beside = PlainPath::new(&parent).is_some();

@@ -100,8 +100,7 @@ impl Session {
             sent = self.send(&target, &content, target.as_str()).await;
         }
         // Another limit than the one that it tells, or more than it takes in its 5 s.
-        if matches!(&sent, Err(error) if past_direct(error, bytes) && self.check_large("put of a file", local).is_ok())
-        {
+        if matches!(&sent, Err(error) if past_direct(error, bytes) && self.check_large("put", local).is_ok()) {
             target = self.place_for(target, name, options.parents).await?;
             return through_the_store(&target).await;
         }
@@ -336,7 +335,8 @@ impl Session {
     pub(super) fn too_large(&self, path: &str, size: u64, limit: u64) -> Error {
         // Not where the server does not keep to the limit that it tells.
         let limit = if size > limit { format!(" ({limit})") } else { String::new() };
-        Error::new(Kind::TooLarge, format!("{path} has {size} bytes, more than fit one request{limit}")).about(path)
+        Error::new(Kind::TooLarge, format!("{path} has {size} bytes, more than can be moved at once{limit}"))
+            .about(path)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use aiida_firecrest_host::transport::{Command, CompressOptions, Compression, ExtractOptions};
 use aiida_firecrest_host::types::ErrorKind;
 use aiida_firecrest_tests::{Rig, kind};
-use firecrest_simulator::Knobs;
+use firecrest_simulator::{Knobs, S3Fault, S3FaultKind};
 
 const LS: &str = "GET filesystem/ops/ls";
 
@@ -275,6 +275,13 @@ async fn a_directory_in_a_files_place_is_told_from_a_file_that_may_not_go() {
         .await
         .unwrap_err();
     assert_eq!(error.plugin_kind(), Some(ErrorKind::AlreadyExists), "{error}");
+    let job = ExtractOptions { compression: None, strip_components: 1 };
+    let deep = rig.remote("deep.tar");
+    rig.place_directory("tree/d");
+    rig.place("tree/d/name", b"new");
+    rig.session.compress(&[format!("{tree}/d")], &deep, &root).await.unwrap();
+    let error = rig.session.extract(&deep, &out, &job).await.unwrap_err();
+    assert_eq!(error.plugin_kind(), Some(ErrorKind::AlreadyExists), "{error}");
     // It goes into the directory of its name.
     let local = rig.local("out");
     fs::create_dir(&local).unwrap();
@@ -295,14 +302,26 @@ async fn output_of_any_length_comes_back_or_is_refused_by_its_size() {
 
     let error = rig.session.exec(&command("head -c 70000000 /dev/zero")).await.unwrap_err();
     assert_eq!(error.plugin_kind(), Some(ErrorKind::TooLarge));
-    assert!(error.to_string().contains("its output has 70000013 bytes, more than 67108864"), "{error}");
+    assert!(
+        error.to_string().contains("it has run, and its output of 70000013 bytes is lost: more than 67108864"),
+        "{error}"
+    );
     assert_clean(&rig);
 
     let without = |knobs: &mut Knobs| knobs.systems.iter_mut().for_each(|system| system.object_store = false);
     let mut rig = Rig::setup().knobs(without).open().await;
     let error = rig.session.exec(&command("head -c 6000000 /dev/zero")).await.unwrap_err();
-    assert_eq!(error.plugin_kind(), Some(ErrorKind::Unsupported));
-    assert!(error.to_string().contains("needs an object store"), "{error}");
+    assert_eq!(error.plugin_kind(), Some(ErrorKind::TooLarge));
+    assert!(error.to_string().contains("the system has no object store"), "{error}");
+    assert_clean(&rig);
+
+    // It has run: whatever the store says, the error must not be one after which a caller would run it once more.
+    let mut rig = Rig::open().await;
+    let denied = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>".to_owned();
+    rig.simulator.plant_s3(S3Fault::once("GET", S3FaultKind::Answer { status: 403, body: denied }));
+    let error = rig.session.exec(&command("head -c 6000000 /dev/zero")).await.unwrap_err();
+    assert_eq!(error.plugin_kind(), Some(ErrorKind::Other));
+    assert!(error.to_string().contains("it has run, and its output of 6000012 bytes is lost"), "{error}");
     assert_clean(&rig);
 }
 

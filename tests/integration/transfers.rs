@@ -258,10 +258,13 @@ async fn a_job_that_hashes_and_may_not_wait_beside_the_transfer_waits_after_it()
     let text = "Unexpected Slurm command response. exit_status:1 std_err:sbatch: error: AssocMaxSubmitJobLimit\\nsbatch: error: \
         Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)";
     let body = format!(r#"{{"errorType":"error","message":"{text}","data":null,"user":null}}"#);
-    rig.simulator.plant(Fault::once("/jobs", FaultKind::Answer { status: 500, body, headers: Vec::new() }));
+    rig.simulator
+        .plant(Fault::once("/jobs", FaultKind::Answer { status: 500, body, headers: Vec::new() }).method("POST"));
     let got = rig.session.get(&remote, &back, &checked()).await.unwrap();
     assert_eq!(got.verified, Verification::Checksum);
     assert!(fs::read(&back).unwrap() == content);
+    let submissions = seen(&rig.simulator).iter().filter(|request| *request == "POST compute/jobs").count();
+    assert_eq!(submissions, 2);
     assert_clean(&rig);
 }
 

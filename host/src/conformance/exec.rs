@@ -1,7 +1,7 @@
 //! Commands on the cluster: `exec`.
 
 use super::bench::{Bench, bytes, command};
-use super::judge::{Judge, Outcome, Step, holds, same};
+use super::judge::{Judge, Outcome, Step, holds, lacks, same};
 use super::{Behaviour, behaviour};
 use crate::transport::{Command, CommandOutput};
 use crate::types::ErrorKind;
@@ -78,7 +78,11 @@ async fn brings_what_read_cannot(b: &mut Bench) -> Outcome {
     let limit = b.limit_within_reach(|system| system.download_limit, "download limit")?;
     let size = usize::try_from(limit).unwrap_or_default() + 1000;
     let expected: Vec<u8> = (1_u64..).flat_map(|n| format!("{n:>9}\n").into_bytes()).take(size).collect();
-    let output = run(b, &command(&format!("seq -f %9.0f 1 {} | head -c {size}; echo oops >&2", size / 10 + 1))).await?;
+    let line = format!("seq -f %9.0f 1 {} | head -c {size}; echo oops >&2", size / 10 + 1);
+    let output = match b.session.exec(&command(&line)).await {
+        Err(error) if error.plugin_kind() == Some(ErrorKind::TooLarge) => return Err(lacks(error.to_string())),
+        output => output.done(format!("exec of {line:?}"))?,
+    };
     bytes("the output", &output.stdout, &expected)?;
     bytes("the error output", &output.stderr, b"oops\n")
 }

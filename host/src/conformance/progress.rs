@@ -5,6 +5,7 @@ use super::judge::{Finding, Judge, Outcome, Step, holds, same};
 use super::{Behaviour, behaviour};
 use crate::progress::{Answer, Status};
 use crate::scheduler::{JobTemplate, WaitCondition, WaitOptions};
+use crate::transport::Command;
 use crate::types::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub(super) const BEHAVIOURS: &[Behaviour] = &[
         stops_a_get_and_leaves_the_old_target,
         "A get that is stopped is cancelled, and the old file stays, with nothing beside it"
     ),
-    behaviour!("progress", stops_a_command, "A command that is stopped is cancelled, and leaves nothing", queued),
+    behaviour!("progress", stops_a_command, "A command that is stopped is cancelled, and does not go on", queued),
     behaviour!("progress", stops_a_wait, "A wait that is stopped is cancelled", queued),
     behaviour!("progress", ends_no_session, "A session goes on after a call that was stopped"),
 ];
@@ -128,16 +129,26 @@ async fn stops_a_command(b: &mut Bench) -> Outcome {
     let directory = b.directory("d").await?;
     let begun = Instant::now();
     let told = watch(b, move |_| if begun.elapsed() >= ANSWERED { Answer::Stop } else { Answer::Proceed })?;
-    let mut sleep = command("sleep 50 && touch done");
-    sleep.working_directory = Some(directory.clone());
-    let stopped = b.session.exec(&sleep).await;
+    let line = "while :; do echo >> beat; sleep 1; done";
+    let stopped = b.session.exec(&Command { working_directory: Some(directory.clone()), ..command(line) }).await;
     if stopped.as_ref().is_err_and(|error| error.plugin_kind() == Some(ErrorKind::OutcomeUnknown)) {
         return Err(Finding::Undecided("the server had not yet answered that there is a job".into()));
     }
     stopped.refused("exec that is stopped on its way", &[ErrorKind::Cancelled])?;
-    b.names(&directory, &[]).await?;
     let about = reports(&told, "exec").last().map(|(_, status)| status.path.clone());
-    same("what the reports are about", about.as_deref(), Some("sleep 50 && touch done"))
+    same("what the reports are about", about.as_deref(), Some(line))?;
+    // It ends, if it had begun: within the time that a scheduler leaves between its signals.
+    let beat = format!("{directory}/beat");
+    let mut seen = None;
+    for _ in 0..15 {
+        let now = b.session.exists(&beat).await.done(format!("exists of {beat}"))?;
+        let now = if now { b.session.stat(&beat).await.done(format!("stat of {beat}"))?.size } else { 0 };
+        if seen.replace(now) == Some(now) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    holds("the command that was stopped", false, "its end", &"it goes on")
 }
 
 async fn stops_a_wait(b: &mut Bench) -> Outcome {
