@@ -309,4 +309,6 @@ def wait_for(process: subprocess.Popen[str], word: str) -> None:
 
 
 if __name__ == "__main__":
+    # Who runs this in the background has children that ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     unittest.main()
