@@ -117,8 +117,11 @@ async fn compare(arguments: &Arguments, places: &Places, page: &page::Page) -> R
     let start = Instant::now();
     let rows = measure::run(places, &extent, |row| println!("{}", table::line(row))).await?;
     let mut run = Run { rows, quick: arguments.quick, ..Run::default() };
-    let command = if run.quick { "make bench QUICK=1" } else { "make bench" };
-    command.clone_into(&mut run.command);
+    run.command = if run.quick { "make bench QUICK=1" } else { "make bench" }.to_owned();
+    if let Some(latencies) = &arguments.latency {
+        let latencies: Vec<String> = latencies.iter().map(u64::to_string).collect();
+        run.command = format!("BENCH='--latency {}' {}", latencies.join(","), run.command);
+    }
     if extent.only.is_some() || extent.peers.is_some() {
         return Ok(());
     }
