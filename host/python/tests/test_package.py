@@ -138,7 +138,9 @@ def test_calls_that_wait_have_no_threads_and_hold_no_gil(start_simulator, make_t
 def test_ctrl_c_cancels(start_simulator, transport_settings, tmp_path):
     settings = start_simulator("--latency", "600000").config
     code = (
-        "import sys, json, time; from aiida_firecrest_wasm import FirecrestTransport\n"
+        "import signal, sys, json, time; from aiida_firecrest_wasm import FirecrestTransport\n"
+        # Ignored in what a shell without job control runs in the background.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "t = FirecrestTransport(**json.loads(sys.argv[1])); print('ready', flush=True)\n"
         "try: t.whoami()\n"
         "except KeyboardInterrupt: print('interrupted'); sys.exit(7)\n"
