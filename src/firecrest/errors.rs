@@ -176,7 +176,7 @@ pub fn by_text(text: &str, effect: Effect) -> Option<Kind> {
     }
     // tar goes on after what it could not make, and complains of everything below that. What it may not replace `exists`, and so does
     // a directory in a file's place, which `not_made` names for a look.
-    if let Some(line) = text.lines().find(|line| line.contains("tar: ") && line.contains(": Cannot ")) {
+    if let Some(line) = first_of_tar(text) {
         if line.trim_end().ends_with(": Cannot open: File exists") {
             return Some(Kind::PermissionDenied);
         }
@@ -195,10 +195,14 @@ pub fn by_text(text: &str, effect: Effect) -> Option<Kind> {
     Some(if kind == Kind::Timeout && effect.changes() { Kind::OutcomeUnknown } else { kind })
 }
 
+/// tar's first complaint.
+fn first_of_tar(text: &str) -> Option<&str> {
+    text.lines().find(|line| line.contains("tar: ") && line.contains(": Cannot "))
+}
+
 /// What tar could not make because something `exists`, as it names it.
 pub fn not_made(text: &str) -> Option<&str> {
-    let line = text.lines().find(|line| line.contains("tar: ") && line.contains(": Cannot "))?;
-    let (_, line) = line.split_once("tar: ")?;
+    let (_, line) = first_of_tar(text)?.split_once("tar: ")?;
     line.trim_end().strip_suffix(": Cannot open: File exists")
 }
 

@@ -208,7 +208,11 @@ impl Session {
         match received.await {
             Ok(()) => Ok(bytes),
             Err(error) if error.kind == Kind::Cancelled => Err(error),
-            Err(error) => Err(lost(Kind::Other, &error.info.message)),
+            // What the store or the server said stays with it, but for the kind.
+            Err(mut error) => {
+                error.info.message = lost(Kind::Other, &error.info.message).info.message;
+                Err(Error { kind: Kind::Other, ..error }.about(work.subject))
+            }
         }
     }
 
